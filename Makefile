@@ -1,0 +1,52 @@
+# Every target sets up what it needs: a virtual environment in .venv, with the versions of constraints.txt.
+#   make quickstart                    the idea in a minute, on real digits
+#   make test                          the fast tests
+# TORCH_INDEX=URL takes torch from another index, for example a CPU-only one.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check format bench peers
+
+help:            ## show this
+	@sed -n 's/^\([a-z]*\):.*## /\1  /p' $(MAKEFILE_LIST) | awk '{ printf "%-12s", $$1; $$1 = ""; print }'
+
+quickstart: $(READY)  ## train, attack and judge SCE and MMC on digits; writes quickstart/report.html
+	$(BIN)/mmc quickstart
+
+test: $(READY)   ## the fast tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## format, lint, fast tests, examples
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m examples
+
+format: $(READY) ## rewrite the code in the house style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+peers: $(PEERS)  ## judge our attacks beside other libraries
+	$(BIN)/python -m pytest -m peers
+
+bench: $(PEERS)  ## our speed beside peers and beside the bare loop
+	$(BIN)/python benchmarks/attack_speed.py
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) -e '.[dev]'
+	touch $@
+
+$(PEERS): $(READY)
+	$(PIP) '.[peers]'
+	$(PIP) --no-deps torchattacks==3.5.1
+	touch $@

@@ -1,0 +1,173 @@
+"""Attacks that follow the gradient under a fixed budget: FGSM, BIM, PGD, MIM.
+
+All take `(model, x, y)`: any function from images to logits, images (batch, channels, height, width) in [0, 1] and
+the true labels. `targets` aims at other classes (an image still counts as fooled when it is not classified as `y`);
+`seeds` holds one integer per image, the only source of its random start (0, 1, 2, ... when absent). Images already
+fooled leave the batch and are returned as they were then, unless `stop_when_fooled=False`.
+"""
+
+import torch
+from torch import Tensor
+
+from ..draws import derive
+from ..errors import UserError
+from ..threats import ThreatModel
+from ..types import Model, Objective
+from .manners import check_call, errs, undisturbed
+from .objectives import cross_entropy
+
+
+def pgd(
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    threat: ThreatModel,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+    objective: Objective = cross_entropy,
+    steps: int = 10,
+    step_size: float | None = None,
+    restarts: int = 1,
+    random_start: bool = True,
+    momentum: float = 0.0,
+    stop_when_fooled: bool = True,
+) -> Tensor:
+    """Projected gradient descent (Madry et al. 2018, https://arxiv.org/abs/1706.06083).
+
+    x <- project(x + step_size * steepest(gradient of the objective)), `steps` times from a random point of the ball
+    (or from the image itself); `restarts` times for the images that hold. Each step costs one forward and one
+    backward per image still in the batch; each restart but the last one more forward.
+
+    Args:
+        step_size: in the threat's norm; 2.5 eps / steps when absent.
+        momentum: decay of the accumulated gradient (see `mim`); 0 follows the gradient alone.
+        stop_when_fooled: images leave once fooled. False keeps all to the last step, as training wants it.
+
+    Returns:
+        Allowed images, shape and dtype of `x`; `x` itself is not touched.
+    """
+    check_call(model, x, y, targets, seeds)
+    if steps < 1 or restarts < 1:
+        raise UserError(f"steps and restarts must be at least 1, got {steps} and {restarts}")
+    if step_size is not None and not step_size >= 0:
+        raise UserError(f"step_size must not be negative, got {step_size}")
+    step_size = 2.5 * threat.eps / steps if step_size is None else step_size
+    seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
+    x_adv, held = x.clone(), torch.arange(len(x), device=x.device)
+    with undisturbed(model):
+        for restart in range(restarts):
+            if restart > 0:
+                with torch.no_grad():
+                    held = held[~errs(model(x_adv[held]), y[held])]
+            if len(held) == 0:
+                break
+            start = threat.sample(x[held], derive(seeds[held], restart)) if random_start else x[held]
+            x_adv[held] = _ascend(
+                model,
+                start,
+                x[held],
+                y[held],
+                None if targets is None else targets[held],
+                threat=threat,
+                objective=objective,
+                steps=steps,
+                step_size=step_size,
+                momentum=momentum,
+                stop_when_fooled=stop_when_fooled,
+            )
+    return x_adv
+
+
+def _ascend(
+    model: Model,
+    start: Tensor,
+    x: Tensor,
+    y: Tensor,
+    targets: Tensor | None,
+    *,
+    threat: ThreatModel,
+    objective: Objective,
+    steps: int,
+    step_size: float,
+    momentum: float,
+    stop_when_fooled: bool,
+) -> Tensor:
+    """The one loop: climb the objective from `start`; images that are fooled drop out of all tensors."""
+    found = start.clone()
+    place = torch.arange(len(x), device=x.device)
+    x_adv, velocity = start.detach(), None
+    for _ in range(steps):
+        x_adv.requires_grad_(True)
+        with torch.enable_grad():
+            logits = model(x_adv)
+            keep = ~errs(logits.detach(), y) if stop_when_fooled else None
+            score = objective(logits, y, targets)
+        if keep is not None and not bool(keep.all()):
+            found[place[~keep]] = x_adv.detach()[~keep]
+            if not bool(keep.any()):
+                return found
+            score = score[keep]
+        gradient = torch.autograd.grad(score.sum(), x_adv)[0]
+        x_adv = x_adv.detach()
+        if keep is not None and not bool(keep.all()):
+            x_adv, gradient, x, y, place = x_adv[keep], gradient[keep], x[keep], y[keep], place[keep]
+            targets = None if targets is None else targets[keep]
+            velocity = None if velocity is None else velocity[keep]
+        if momentum > 0:
+            scale = gradient.flatten(1).abs().mean(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
+            gradient = gradient / scale.view(-1, 1, 1, 1)
+            velocity = gradient if velocity is None else momentum * velocity + gradient
+            gradient = velocity
+        x_adv = threat.project(x_adv + step_size * threat.steepest(gradient), x)
+    found[place] = x_adv
+    return found
+
+
+def fgsm(model: Model, x: Tensor, y: Tensor, *, threat: ThreatModel, **settings) -> Tensor:
+    """Fast gradient sign method: one step of length eps from the image (Goodfellow et al. 2015, arXiv:1412.6572).
+
+    `settings` are those of `pgd` that one step has: targets, seeds, objective.
+    """
+    return bim(model, x, y, threat=threat, steps=1, **settings)
+
+
+def bim(
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    threat: ThreatModel,
+    steps: int = 10,
+    step_size: float | None = None,
+    **settings,
+) -> Tensor:
+    """Basic iterative method (Kurakin et al. 2017, arXiv:1607.02533): from the image itself, step eps / steps.
+
+    `settings` are those of `pgd`: targets, seeds, objective, stop_when_fooled.
+    """
+    step_size = threat.eps / max(steps, 1) if step_size is None else step_size
+    return pgd(model, x, y, threat=threat, steps=steps, step_size=step_size, random_start=False, **settings)
+
+
+def mim(
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    threat: ThreatModel,
+    steps: int = 10,
+    step_size: float | None = None,
+    momentum: float = 1.0,
+    random_start: bool = False,
+    **settings,
+) -> Tensor:
+    """Momentum iterative method (Dong et al. 2018, https://arxiv.org/abs/1710.06081), step eps / steps.
+
+    g <- momentum * g + gradient / mean|gradient|, then a step along g. (The paper divides by the sum of |gradient|: a
+    constant factor, which the steepest direction does not see.) `settings` are those of `pgd`: targets, seeds,
+    objective, restarts, stop_when_fooled.
+    """
+    step_size = threat.eps / max(steps, 1) if step_size is None else step_size
+    settings |= {"momentum": momentum, "random_start": random_start}
+    return pgd(model, x, y, threat=threat, steps=steps, step_size=step_size, **settings)

@@ -1,0 +1,56 @@
+"""How attacks treat a model: evaluation mode, nothing trained, everything put back as it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..threats import check_images
+from ..types import Mask, Model
+
+
+@contextmanager
+def undisturbed(model: Model, *, mode: str = "eval") -> Iterator[None]:
+    """Within: parameters need no gradients and the model is in evaluation mode; afterwards all is as before.
+
+    `mode="train"` is for adversarial training in the authors' manner: batch statistics are used while crafting, and
+    the running ones stay untouched. A model that is a plain function is left alone.
+    """
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    training = [(module, module.training) for module in model.modules()]
+    needed = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    momenta = [(m, m.momentum) for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    try:
+        if any(flag != (mode == "train") for _, flag in training):
+            model.train(mode == "train")
+        for parameter in needed:
+            parameter.requires_grad_(False)
+        for module, _ in momenta:
+            module.momentum = 0.0
+        yield
+    finally:
+        for module, momentum in momenta:
+            module.momentum = momentum
+        for parameter in needed:
+            parameter.requires_grad_(True)
+        for module, flag in training:
+            module.training = flag
+
+
+def errs(logits: Tensor, y: Tensor) -> Mask:
+    """Per image: the prediction is not the true label, or no prediction can be made of the logits."""
+    return (logits.argmax(dim=1) != y) | ~torch.isfinite(logits).all(dim=1)
+
+
+def check_call(model: Model, x: Tensor, y: Tensor, targets: Tensor | None, seeds: Tensor | None) -> None:
+    """Refuse images, labels, targets or seeds that no attack could use."""
+    check_images(x, y)
+    for name, value in (("targets", targets), ("seeds", seeds)):
+        if value is not None and (value.shape != y.shape or value.is_floating_point()):
+            raise UserError(f"{name} must be {len(y)} integers, got {value.dtype} {tuple(value.shape)}")
+    if targets is not None and bool((targets == y).any()):
+        raise UserError(f"targets must differ from the labels, image {int((targets == y).nonzero()[0])} has both equal")

@@ -1,0 +1,190 @@
+"""What each command does: options in, files and printed lines out."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import options
+from .errors import UserError
+from .recipe import check_eps, check_seed
+from .runs import check_free, create_run, facts_of, load_classifier, open_run, write_atomically
+from .terminal import attack_progress, print_reading, print_tables, say, training_progress
+
+if TYPE_CHECKING:
+    from .data import Dataset
+    from .recipe import Recipe
+
+
+def quickstart(asked: options.Quickstart) -> None:
+    """SCE and MMC, plain and adversarially trained, on digits; a table, a sentence, a page."""
+    from .experiments.quickstart import tell
+
+    check_seed(asked.seed)
+    # tensors this small: a second thread waits more than it works
+    device = _use(replace(asked.machine, threads=asked.machine.threads or 1))
+    tell(asked.out, seed=asked.seed, device=device, quiet=asked.machine.quiet)
+
+
+def centers(asked: options.Centers) -> None:
+    """Print the geometry of the simplex and, if asked, write it."""
+    import numpy as np
+
+    from .centers import max_mahalanobis_centers
+
+    dim = max(1, asked.classes - 1) if asked.dim is None else asked.dim
+    if asked.out is not None and asked.out.exists() and not asked.overwrite:
+        raise UserError(f"{asked.out} exists: replace it with --overwrite")
+    found = max_mahalanobis_centers(asked.classes, dim, norm=asked.norm)
+    print(f"{asked.classes} centers in {dim} dimensions, norm {asked.norm:g}: a regular simplex, the optimum")
+    if asked.classes > 1:
+        print(f"distance of two centers {(found[0] - found[1]).norm():.6g}, cosine {-1 / (asked.classes - 1):.6g}")
+    if asked.out is not None:
+        buffer = io.BytesIO()
+        np.save(buffer, found.numpy(), allow_pickle=False)
+        write_atomically(asked.out, buffer.getvalue())
+        print(f"wrote {asked.out}")
+
+
+def train(asked: options.Train) -> None:
+    """Train by a recipe into a run folder, or continue one."""
+    from .models import build
+    from .training import fill_defaults
+    from .training import train as train_by
+
+    if asked.overwrite and asked.resume:
+        raise UserError("--overwrite and --resume contradict each other: choose one")
+    device = _use(asked.machine)
+    recipe = fill_defaults(asked.recipe)
+    if recipe.precision == "16-mixed" and device == "cpu":
+        raise UserError("--precision 16-mixed needs a GPU: use bf16-mixed or 32-true on the CPU")
+    resume = asked.resume and asked.out.exists()
+    run = open_run(asked.out) if resume else check_free(asked.out, overwrite=asked.overwrite)
+    if resume and run.recipe != recipe:
+        raise UserError(f"{asked.out} has another recipe: resume without other options, or choose another --out")
+    remembered = run.trained_on if resume else {}
+    data = _load_data(recipe, asked.files, remembered, quiet=asked.machine.quiet)
+    facts = facts_of(data, asked.files.data_dir)
+    if resume and facts["hashes"] != remembered.get("hashes"):
+        raise UserError(f"{recipe.data}: not the data {asked.out} was trained on, give those (see --data-dir)")
+    build(recipe, data.image_shape, data.num_classes)  # what cannot be built is refused before anything is written
+    if not resume:
+        create_run(asked.out, recipe, facts, overwrite=asked.overwrite)
+    if recipe.adversary != "none":
+        print(f"adversary: PGD-{recipe.adversary_steps}, {recipe.threat} eps {recipe.eps:.6g}, "
+              f"climbing {recipe.adversary_objective}")  # fmt: skip
+    with training_progress(run.name, recipe.epochs, quiet=asked.machine.quiet) as show:
+        train_by(recipe, data, run=run, resume=resume, device=device, progress=show)
+    print(f"trained {run.path}")
+
+
+def evaluate(asked: options.Evaluate) -> None:
+    """Attack a run, record the rows, print the table."""
+    from .data import default_eps
+    from .evaluation import evaluate_run
+    from .reports.reading import read_run
+    from .reports.tables import accuracy_tables
+    from .threats import make_threat
+
+    check_eps(asked.eps, asked.threat)
+    check_seed(asked.seed)
+    for name, value in (("images", asked.images), ("batch-size", asked.batch_size)):
+        if value < 1:
+            raise UserError(f"--{name} {value} must be at least 1")
+    device = _use(asked.machine)
+    run = open_run(asked.run)
+    model = load_classifier(run).to(device)
+    recipe, trained_on = run.recipe, run.trained_on
+    data = _load_data(recipe, asked.files, trained_on, quiet=asked.machine.quiet)
+    if (list(data.image_shape), data.num_classes) != (trained_on["image_shape"], trained_on["num_classes"]):
+        raise UserError(
+            f"{asked.run} was trained on {trained_on['num_classes']} classes of images {trained_on['image_shape']}, "
+            f"these data have {data.num_classes} of {list(data.image_shape)}"
+        )
+    split = getattr(data, asked.split)
+    if asked.images > len(split.labels):
+        say(
+            f"--images {asked.images}: the {asked.split} split has {len(split.labels)}, all of them are used",
+            quiet=asked.machine.quiet,
+        )
+    threat = make_threat(asked.threat, default_eps(recipe.data, asked.threat) if asked.eps is None else asked.eps)
+    print(f"threat: {threat.name} eps {threat.eps:.6g}" + (", the usual one here" if asked.eps is None else ""))
+    with attack_progress(run.name, quiet=asked.machine.quiet) as show:
+        rows = evaluate_run(
+            run,
+            model,
+            split.head(asked.images),
+            threat=threat,
+            suite=asked.suite,
+            curve=asked.curve,
+            split_name=asked.split,
+            batch_size=asked.batch_size,
+            seed=asked.seed,
+            progress=show,
+        )
+    print_tables(accuracy_tables([replace(read_run(run.path), results=rows)]))
+
+
+def report(asked: options.Report) -> None:
+    """One table per condition on stdout, one page on disk."""
+    from .reports.page import write_page
+    from .reports.reading import read_runs
+    from .reports.tables import accuracy_tables, as_markdown
+
+    if not asked.runs:
+        raise UserError("no runs named: mmc report runs/*")
+    if asked.out.suffix != ".html":
+        raise UserError(f"--out {asked.out} must end in .html: the page replaces the file")
+    runs = read_runs(asked.runs)
+    write_page(runs, asked.out)
+    if asked.table == "markdown":
+        print("\n\n".join(as_markdown(table) for table in accuracy_tables(runs)))
+    else:
+        print_tables(accuracy_tables(runs))
+    print_reading(runs)
+    print(f"\nThe page: {asked.out}")
+
+
+COMMANDS: dict[type, Callable] = {
+    options.Quickstart: quickstart,
+    options.Centers: centers,
+    options.Train: train,
+    options.Evaluate: evaluate,
+    options.Report: report,
+}
+
+
+def _use(machine: options.Machine) -> str:
+    """Set the threads; the accelerator's name, refused here when it is not there."""
+    import torch
+
+    if machine.threads is not None:
+        if not 1 <= machine.threads <= 1024:
+            raise UserError(f"--threads {machine.threads} must lie in [1, 1024]: the number of cores is a good choice")
+        torch.set_num_threads(machine.threads)
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if machine.device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[machine.device]:
+        raise UserError(f"--device {machine.device} is not available here: use --device cpu")
+    return machine.device
+
+
+def _load_data(recipe: "Recipe", files: options.Files, remembered: dict, *, quiet: bool) -> "Dataset":
+    """The recipe's data, from --data-dir, else from where the run found them, else from the cache."""
+    from .data import load_dataset
+
+    folder = files.data_dir
+    if folder is None and "data_dir" in remembered and Path(remembered["data_dir"]).exists():
+        folder = Path(remembered["data_dir"])
+    return load_dataset(
+        recipe.data,
+        data_dir=folder,
+        validation=recipe.validation,
+        seed=recipe.seed,
+        download=not files.no_download,
+        progress=not quiet,
+        say=partial(say, quiet=quiet),
+    )

@@ -1,0 +1,19 @@
+"""What can go wrong, sorted by who can put it right."""
+
+
+class UserError(ValueError):
+    """Something the user gave cannot be used; the message names the value and the remedy. Exit code 2."""
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss stopped being a finite number; the message names the epoch, the step and the remedy. Exit code 1."""
+
+
+class AttackCheated(RuntimeError):
+    """An attack handed back images its threat model does not allow. Exit code 1."""
+
+
+def one_of(what: str, name: str, known) -> None:
+    """Refuse a `name` that is not in `known`, listing what is."""
+    if name not in known:
+        raise UserError(f"unknown {what} {name!r}: choose from {', '.join(known)}")

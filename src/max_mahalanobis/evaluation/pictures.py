@@ -1,0 +1,58 @@
+"""What a report draws: features before and after an attack, and a few images, as plain arrays."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..attacks import margin, pgd, undisturbed
+from ..draws import derive
+from ..models import Classifier
+from ..threats import ThreatModel
+from ..types import Split, as_pixels
+
+
+def collect_pictures(
+    model: Classifier, split: Split, *, threat: ThreatModel, seed: int = 0, num_features: int = 300, num_images: int = 8
+) -> dict[str, np.ndarray]:
+    """Arrays for `reports`: clean and attacked features with the centers, and example images with predictions.
+
+    The attack is 20-step PGD on the margin. Centers are the head's preset ones or, where a head has none, the means
+    of the clean features of each class.
+    """
+    part = split.head(num_features)
+    device = next(model.parameters()).device
+    x, y = as_pixels(part.images).to(device), part.labels.to(device)
+    attack = partial(pgd, threat=threat, objective=margin, steps=20)
+    x_adv = attack(model, x, y, seeds=derive(seed, part.index).to(device))
+    with undisturbed(model), torch.no_grad():
+        features, features_adv = model.features(x), model.features(x_adv)
+        predictions, predictions_adv = model.head(features).argmax(1), model.head(features_adv).argmax(1)
+    centers, centers_are = _centers(model, features, y)
+    shown = _examples(predictions == y, predictions_adv != y, num_images)
+    tensors = {
+        "features": features,
+        "features_adv": features_adv,
+        "centers": centers,
+        "labels": y,
+        "images": x[shown].float(),
+        "images_adv": x_adv[shown].float(),
+        "image_labels": y[shown],
+        "image_predictions": predictions[shown],
+        "image_adv_predictions": predictions_adv[shown],
+    }
+    arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    return arrays | {"centers_are": np.array(centers_are), "attack": np.array(f"pgd-20 margin, {threat}")}
+
+
+def _centers(model: Classifier, features: Tensor, y: Tensor) -> tuple[Tensor, str]:
+    if hasattr(model.head, "centers"):
+        return model.head.centers, "preset"
+    return torch.stack([features[y == k].mean(dim=0) for k in y.unique()]), "class means"
+
+
+def _examples(correct: Tensor, fooled: Tensor, count: int) -> Tensor:
+    """Indices of images to show: fooled ones first, then held ones; only such as are right when clean."""
+    order = torch.cat([(correct & fooled).nonzero().squeeze(1), (correct & ~fooled).nonzero().squeeze(1)])
+    return order[:count]

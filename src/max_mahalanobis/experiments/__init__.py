@@ -1,0 +1,1 @@
+"""Experiments: a story a newcomer runs, and the claims of the paper put to the test."""

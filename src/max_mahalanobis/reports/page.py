@@ -1,0 +1,102 @@
+"""Everything a report says, as one HTML file that needs nothing else."""
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+
+from ..errors import UserError
+from .conditions import CURVE
+from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
+from .reading import RunRecord
+from .sentences import alarms, findings, take_away
+from .tables import accuracy_tables, cost_tables, recipe_table
+
+TITLE = "What is left under attack"
+
+
+def write_page(runs: Sequence[RunRecord], path: Path, *, title: str = TITLE, said: Sequence[str] = ()) -> Path:
+    """Write the report of these runs as one self-contained file: no network, no script; the same runs, the same bytes.
+
+    Args:
+        runs: what `read_runs` gave.
+        path: the file to write, whole or not at all.
+        title: of the page.
+        said: more sentences for the top of the page, under the take-away.
+
+    Raises:
+        UserError: there are no runs, or the file cannot be written there.
+    """
+    if not runs:
+        raise UserError("no runs to report on: give run folders made by `mmc train`")
+    path, text = Path(path), page(runs, title=title, said=said)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    except OSError as error:
+        _remove(unfinished)
+        raise UserError(
+            f"cannot write {path} ({error.strerror}): choose a file in a folder you may write to"
+        ) from error
+    return path
+
+
+def page(runs: Sequence[RunRecord], *, title: str = TITLE, said: Sequence[str] = ()) -> str:
+    """The page's text."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((files(__package__) / "page.html").read_text(encoding="utf-8"))
+    return template.render(
+        title=title,
+        take_away=take_away(runs),
+        said=list(said),
+        notes=[note for run in runs for note in run.notes],
+        trained=recipe_table(runs),
+        accuracy=accuracy_tables(runs),
+        alarms=alarms(runs),
+        findings=findings(runs),
+        budgets=budget_drawings(runs),
+        training=_drawn([training_drawing(runs)]),
+        features=_drawn(features_drawing(run, f"features{number}") for number, run in enumerate(runs)),
+        examples=_drawn(examples_drawing(run, f"examples{number}") for number, run in enumerate(runs)),
+        costs=cost_tables(runs),
+        recipes=[(run.name, _toml(run.recipe)) for run in runs if run.recipe is not None],
+        missing=missing(runs),
+        versions=sorted({row.version for run in runs for row in run.results}),
+        num_rows=sum(len(run.results) for run in runs),
+    )
+
+
+def missing(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
+    """For each section, which runs have nothing to show in it and how to get it."""
+    folder, again = "report on its run folder", "run `mmc evaluate` on its folder, then report on the folder"
+    lacking = {
+        "recipe": ("recipe", folder, lambda run: run.recipe is None),
+        "training": ("training metrics", folder, lambda run: not run.metrics),
+        "budgets": ("budget curve", again, lambda run: all(row.suite != CURVE for row in run.results)),
+        "features": ("features", again, lambda run: "features" not in (run.pictures or {})),
+        "examples": ("example images", again, lambda run: "images" not in (run.pictures or {})),
+    }
+    return {
+        section: [f"No {what} of {run.name}: {remedy}." for run in runs if lacks(run)]
+        for section, (what, remedy, lacks) in lacking.items()
+    }
+
+
+def _drawn(drawings: Iterable[Drawing | None]) -> list[Drawing]:
+    return [drawing for drawing in drawings if drawing is not None]
+
+
+def _toml(recipe: dict) -> str:
+    import tomli_w
+
+    return tomli_w.dumps(recipe)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # the first error is the one to tell
+        path.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""What a run left on disk, read back as one record."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..recipe import read_toml
+from ..results import AttackResult
+
+EVALUATE_FIRST = "run `mmc evaluate` on it first"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One trained model and the evidence about it; `None` or empty where the run left nothing."""
+
+    name: str
+    recipe: dict | None
+    metrics: list[dict]
+    results: list[AttackResult]
+    pictures: dict[str, np.ndarray] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict:
+        """The recipe's table [trained_on]: data hash, image shape, class names; empty when there is none."""
+        facts = (self.recipe or {}).get("trained_on", {})
+        return facts if isinstance(facts, dict) else {}
+
+    def class_name(self, label: int) -> str:
+        """What people call a class: its name when the recipe knows it, else its number."""
+        names = self.facts.get("class_names") or ()
+        return str(names[label]) if 0 <= label < len(names) else str(label)
+
+
+def read_run(path: Path) -> RunRecord:
+    """The run in a folder, or the only run in a bare `.jsonl` of result rows.
+
+    Raises:
+        UserError: it is not a run, a line is damaged, there are no rows, or the file holds several runs.
+    """
+    runs = _read(Path(path))
+    if len(runs) > 1:
+        names = ", ".join(run.name for run in runs)
+        raise UserError(f"{path} holds {len(runs)} runs ({names}): read it with read_runs")
+    return runs[0]
+
+
+def read_runs(paths: Sequence[Path]) -> list[RunRecord]:
+    """The runs in folders and `.jsonl` files, in the order given; a name used twice is told apart by its path."""
+    found = {Path(path).resolve(): Path(path) for path in paths}
+    runs = [(path, run) for path in found.values() for run in _read(path)]
+    names = [run.name for _, run in runs]
+    return [run if names.count(run.name) == 1 else replace(run, name=f"{run.name} ({path})") for path, run in runs]
+
+
+def _read(path: Path) -> list[RunRecord]:
+    if path.is_dir():
+        return [_read_folder(path)]
+    if not path.exists():
+        raise UserError(f"there is no {path}: give a run folder made by `mmc train`, or a .jsonl of result rows")
+    rows = _parse_lines(path, AttackResult.from_json)
+    if not rows:
+        raise UserError(f"{path} holds no result rows: give a run folder, and {EVALUATE_FIRST}")
+    names = dict.fromkeys(row.run for row in rows)
+    return [_record(name, [row for row in rows if row.run == name]) for name in names]
+
+
+def _read_folder(folder: Path) -> RunRecord:
+    recipe, results = folder / "recipe.toml", folder / "results.jsonl"
+    if not recipe.exists() and not results.exists():
+        raise UserError(f"{folder} is not a run folder (it has no recipe.toml): give one that `mmc train` made")
+    rows = _parse_lines(results, AttackResult.from_json)
+    if not rows:
+        raise UserError(f"{folder} holds no results: {EVALUATE_FIRST}")
+    return replace(
+        _record(folder.resolve().name, rows),
+        recipe=read_toml(recipe) if recipe.exists() else None,
+        metrics=_parse_lines(folder / "metrics.jsonl", _parse_object),
+        pictures=_read_pictures(folder / "pictures.npz"),
+    )
+
+
+def _record(name: str, rows: list[AttackResult]) -> RunRecord:
+    """Only what the newest weights did counts, and of a repeated evaluation only the last."""
+    newest = rows[-1].weights_hash
+    current = [row for row in rows if row.weights_hash == newest]
+    ignored = len(rows) - len(current)
+    note = f"{name}: {ignored} rows of older weights are ignored (newest weights: {newest[:12]})."
+    latest = {_identity(row): row for row in current}
+    return RunRecord(name, None, [], list(latest.values()), None, (note,) if ignored else ())
+
+
+def _identity(row: AttackResult) -> tuple:
+    settings = {
+        key: value for key, value in row.settings.items() if key != "batch_size"
+    }  # verdicts do not depend on it
+    settings = json.dumps(settings, sort_keys=True)
+    return row.data, row.split, row.suite, row.attack, settings, row.threat, row.eps, row.seed, tuple(row.index)
+
+
+def _parse_lines(path: Path, parse: Callable[[str], Any]) -> list:
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not text ({error}): give a run folder or a .jsonl of result rows") from error
+    return [_parse_line(path, number, line, parse) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _parse_line(path: Path, number: int, line: str, parse: Callable[[str], Any]):
+    try:
+        value = parse(line)
+        if isinstance(value, AttackResult):
+            _check_lengths(value)
+        return value
+    except UserError as error:
+        raise UserError(f"{path} line {number}: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} line {number} is damaged ({error}): delete that line or make the file anew") from error
+
+
+def _check_lengths(row: AttackResult) -> None:
+    lengths = {len(row.index), len(row.correct), len(row.fooled), len(row.size)}
+    if len(lengths) > 1 or 0 in lengths:
+        raise ValueError("index, correct, fooled and size must have one entry per image, and at least one")
+
+
+def _parse_object(line: str) -> dict:
+    value = json.loads(line)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def _read_pictures(path: Path) -> dict[str, np.ndarray] | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except Exception as error:  # a damaged archive raises many things: zip, zlib, header, end of file
+        raise UserError(f"{path} is damaged ({error}): delete it and run `mmc evaluate` again") from error

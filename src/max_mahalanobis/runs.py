@@ -1,0 +1,236 @@
+"""A run folder: what a training leaves behind, written so that no crash or full disk destroys what was there.
+
+recipe.toml          the recipe with every default filled in, and facts about the data it met ([trained_on])
+metrics.jsonl        one line per epoch
+weights.safetensors  the trained classifier; its header names the recipe and a checksum
+results.jsonl        one row per attack, appended by every evaluation
+pictures.npz         arrays a report draws
+state/               what `--resume` continues from
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UserError
+from .recipe import Recipe, read_toml
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .data import Dataset
+    from .models import Classifier
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run folder."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """How tables call the run: the folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def recipe_file(self) -> Path:
+        """recipe.toml."""
+        return self.path / "recipe.toml"
+
+    @property
+    def metrics_file(self) -> Path:
+        """metrics.jsonl."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def weights_file(self) -> Path:
+        """weights.safetensors; there once training is done."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def results_file(self) -> Path:
+        """results.jsonl; there once the run was evaluated."""
+        return self.path / "results.jsonl"
+
+    @property
+    def pictures_file(self) -> Path:
+        """pictures.npz; there once the run was evaluated."""
+        return self.path / "pictures.npz"
+
+    @property
+    def state_file(self) -> Path:
+        """The last finished epoch: weights, optimizer, epoch."""
+        return self.path / "state" / "last.safetensors"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe the run was made by."""
+        return Recipe.from_toml(self.recipe_file)
+
+    @property
+    def trained_on(self) -> dict:
+        """Facts about the data: hashes, published, image_shape, num_classes, class_names."""
+        return read_toml(self.recipe_file).get("trained_on", {})
+
+
+def facts_of(data: "Dataset", data_dir: Path | None = None) -> dict:
+    """What a run remembers of its data, under [trained_on]: facts, not choices."""
+    facts = {
+        "image_shape": list(data.image_shape),
+        "num_classes": data.num_classes,
+        "class_names": list(data.class_names),
+        "published": data.published,
+        "hashes": data.hashes,
+    }
+    return facts if data_dir is None else facts | {"data_dir": str(data_dir.resolve())}
+
+
+def create_run(path: Path, recipe: Recipe, trained_on: dict, *, overwrite: bool = False) -> Run:
+    """A new run folder with its recipe; an existing one is refused, or (`overwrite`) emptied of our files alone."""
+    run = check_free(path, overwrite=overwrite)
+    write_atomically(run.recipe_file, recipe.to_toml(trained_on=trained_on).encode())  # a full disk stops here
+    for file in (run.weights_file, run.results_file, run.pictures_file, run.state_file, run.metrics_file):
+        file.unlink(missing_ok=True)
+    return run
+
+
+def check_free(path: Path, *, overwrite: bool = False) -> Run:
+    """Refuse a folder that `create_run` must not take: one that holds a run, or anything that is not ours."""
+    run = Run(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file: choose another --out")
+    if path.exists() and any(path.iterdir()):
+        if not run.recipe_file.exists():
+            raise UserError(f"{path} exists and is not a run of mmc (no recipe.toml): choose another --out")
+        if not overwrite:
+            raise UserError(f"{path} exists: continue it with --resume, or replace it with --overwrite")
+        open_run(path)  # a recipe.toml of another program's, or of a newer mmc, is not ours to replace
+    return run
+
+
+def open_run(path: Path) -> Run:
+    """An existing run folder; anything else is refused."""
+    run = Run(path)
+    if path.is_file():
+        raise UserError(f"{path} is a file, not a run folder: give the folder that mmc train made")
+    if not path.is_dir():
+        raise UserError(f"no run folder at {path}: make one with mmc train --out {path}")
+    if not run.recipe_file.exists():
+        raise UserError(f"{path} is not a run of mmc (no recipe.toml): give the folder that mmc train made")
+    read_toml(run.recipe_file)
+    return run
+
+
+def load_classifier(run: Run) -> "Classifier":
+    """The trained classifier of a run, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: training has not ended, the weights are damaged, or they belong to another recipe.
+    """
+    from .models import build
+
+    if not run.weights_file.exists():
+        raise UserError(f"{run.path} has no weights yet: finish it with mmc train --out {run.path} --resume")
+    recipe, facts = run.recipe, run.trained_on
+    if "image_shape" not in facts or "num_classes" not in facts:
+        raise UserError(f"{run.recipe_file} has no image_shape and num_classes under [trained_on]: train again")
+    tensors, header = load_tensors(run.weights_file)
+    if header.get("recipe") != recipe.fingerprint:
+        raise UserError(f"{run.weights_file} belongs to another recipe than {run.recipe_file}: restore one of them")
+    model = build(recipe, tuple(facts["image_shape"]), facts["num_classes"])
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{run.weights_file} does not fit the model of {run.recipe_file}: train again") from error
+    return model.eval()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, "Tensor"], header: dict[str, str]) -> None:
+    """A safetensors file with `header` and a checksum of the contents; the old file stays until the new is whole."""
+    from safetensors.torch import save
+
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, _in_order(save(flat, metadata=header | {"sha256": _checksum(flat)})))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, "Tensor"], dict[str, str]]:
+    """Tensors and header of a file from `save_tensors`, its checksum verified. Nothing in it can execute."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}): restore it or train again") from error
+    if header.get("sha256") != _checksum(tensors):
+        raise UserError(f"{path} is damaged (its checksum does not match): restore it or train again")
+    return tensors, header
+
+
+def write_atomically(path: Path, contents: bytes) -> None:
+    """Either the whole new file or the old one, whatever happens in between.
+
+    Raises:
+        UserError: the disk is full, or the place cannot be written to.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(contents)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise UserError(
+                f"cannot write {path} ({error.strerror}): make room there, or choose another place"
+            ) from error
+        raise
+
+
+def read_metrics(run: Run) -> list[dict]:
+    """The epochs recorded so far; a line torn by a crash is left out."""
+    if not run.metrics_file.exists():
+        return []
+    lines = []
+    for line in run.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(line))
+    return [line for line in lines if isinstance(line, dict) and "epoch" in line]
+
+
+def write_metrics(run: Run, lines: list[dict]) -> None:
+    """Replace the recorded epochs."""
+    write_atomically(run.metrics_file, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same safetensors file with its header sorted: the library's order is random, ours makes equal files equal."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the data stay aligned
+    return len(header).to_bytes(8, "little") + header + file[end:]
+
+
+def _checksum(tensors: Mapping[str, "Tensor"]) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,88 @@
+"""What a user sees on the terminal: tables on stdout; progress, with speed and time left, on stderr."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .reports.reading import RunRecord
+from .reports.sentences import alarms, take_away
+from .reports.tables import Table, as_rich
+
+QUIET_FOR = 5.0  # seconds between two lines where there is no terminal to redraw
+
+
+def say(message: str, *, quiet: bool = False) -> None:
+    """One line for the user, beside the results."""
+    if not quiet:
+        print(f"mmc: {message}", file=sys.stderr)
+
+
+def print_tables(tables: Iterable[Table]) -> None:
+    """Tables on stdout, as wide as the terminal, or as they need where there is none."""
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    for table in tables:
+        console.print(as_rich(table))
+
+
+def print_reading(runs: Sequence[RunRecord]) -> None:
+    """What to take away, on stdout: which numbers must not be believed, then who holds best."""
+    for alarm in alarms(runs):
+        print(f"\n{alarm.text}")
+    print(f"\n{take_away(runs)}")
+
+
+@contextmanager
+def training_progress(name: str, epochs: int, *, quiet: bool) -> Iterator[Callable[[dict], None]]:
+    """Shows loss, validation accuracy, images/s and the time left; takes the dicts that `train` reports."""
+    with _bar(quiet, "{task.fields[note]}") as bar:
+        task = bar.add_task(name, total=epochs, note="starting")
+        validation, spoke = "", time.monotonic()
+
+        def show(event: dict) -> None:
+            nonlocal validation, spoke
+            if event["epoch_done"]:
+                validation = f", validation {100 * event['validation_accuracy']:.1f} %"
+            done = event["epoch"] + (1 if event["epoch_done"] else event["step"] / event["steps"])
+            note = f"loss {event['loss']:.4g}{validation}, {event['images_per_second']:,.0f} images/s"
+            bar.update(task, completed=done, note=note)
+            last = done == epochs or time.monotonic() - spoke > QUIET_FOR
+            if event["epoch_done"] and last and not bar.console.is_terminal:
+                spoke = time.monotonic()
+                say(f"{name}: epoch {event['epoch'] + 1}/{epochs}, {note}, {event['seconds']:.1f} s", quiet=quiet)
+
+        yield show
+
+
+@contextmanager
+def attack_progress(name: str, *, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows the attack under way; takes what `evaluate` reports."""
+    with _bar(quiet, "images") as bar:
+        tasks: dict[str, int] = {}
+
+        def show(attack: str, done: int, total: int) -> None:
+            if attack not in tasks:
+                for task in tasks.values():
+                    bar.remove_task(task)
+                tasks.clear()
+                tasks[attack] = bar.add_task(f"{name}: {attack}", total=total)
+            bar.update(tasks[attack], completed=done)
+
+        yield show
+
+
+def _bar(quiet: bool, note: str) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn(note),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )

@@ -1,0 +1,219 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+from linear import exact_distance, linear_problem
+from torch import nn
+
+from max_mahalanobis.attacks import ATTACKS, OBJECTIVES, bim, errs, fgsm, margin, mim, pgd, toward_random_class
+from max_mahalanobis.errors import UserError
+from max_mahalanobis.threats import L2, Linf
+
+EVERY_ATTACK_AND_THREAT = [
+    pytest.param(attack, threat, id=f"{name}-{threat}")
+    for name, attack in ATTACKS.items()
+    for threat in (Linf(0.05), L2(0.2), Linf(0.0))
+]
+
+
+@pytest.mark.parametrize(("attack", "threat"), EVERY_ATTACK_AND_THREAT)
+@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("count", [1, 12])
+def test_every_attack_stays_allowed_and_keeps_its_input(attack, threat, num_classes, count):
+    model, x, y = linear_problem(num_classes, count=count)
+    kept = x.clone()
+    x_adv = attack(model, x, y, threat=threat)
+    assert threat.allows(x_adv, x).all()
+    assert x_adv.shape == x.shape
+    assert not x_adv.requires_grad
+    torch.testing.assert_close(x, kept, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES.values())
+@pytest.mark.parametrize("targeted", [False, True])
+def test_every_objective_fools_a_linear_model_given_room(objective, targeted):
+    model, x, y = linear_problem(10)
+    targets = (y + 1) % 10 if targeted else None
+    x_adv = pgd(model, x, y, threat=Linf(0.4), objective=objective, targets=targets, steps=40)
+    assert errs(model(x_adv), y).float().mean() > 0.95
+
+
+@pytest.mark.parametrize(("threat", "dual"), [(Linf, 1), (L2, 2)])
+def test_two_classes_fall_just_beyond_the_exact_distance_and_never_within(threat, dual):
+    model, x, y = linear_problem(2, dtype=torch.float64)
+    distance = exact_distance(model, x, y, dual=dual)
+    for eps in distance.quantile(torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)).tolist():
+        fooled = errs(model(pgd(model, x, y, threat=threat(eps), objective=margin, steps=20)), y)
+        assert fooled[distance < eps / 1.02].all()
+        assert not fooled[distance > eps * 1.001].any()
+
+
+def test_three_classes_fall_within_five_percent_of_the_exact_distance():
+    model, x, y = linear_problem(3, dtype=torch.float64)
+    distance = exact_distance(model, x, y, dual=1)
+    eps = distance.median().item()
+    fooled = errs(model(pgd(model, x, y, threat=Linf(eps), objective=margin, steps=50, restarts=3)), y)
+    assert fooled[distance < eps / 1.05].all()
+    assert not fooled[distance > eps * 1.001].any()
+
+
+def test_fgsm_is_one_step_of_pgd_without_random_start():
+    model, x, y = linear_problem(10)
+    one_step = pgd(model, x, y, threat=Linf(0.03), steps=1, step_size=0.03, random_start=False)
+    torch.testing.assert_close(fgsm(model, x, y, threat=Linf(0.03)), one_step, rtol=0, atol=0)
+
+
+def test_mim_without_momentum_is_bim():
+    model, x, y = linear_problem(10)
+    threat = Linf(0.03)
+    torch.testing.assert_close(mim(model, x, y, threat=threat, momentum=0.0), bim(model, x, y, threat=threat))
+
+
+def slow_mim(model, x, y, eps: float, steps: int, decay: float):
+    """Dong et al. 2018, algorithm 1, image by image."""
+    found = []
+    for image, label in zip(x.split(1), y.split(1), strict=True):
+        x_adv, g = image.clone(), torch.zeros_like(image)
+        for _ in range(steps):
+            x_adv.requires_grad_()
+            gradient = torch.autograd.grad(nn.functional.cross_entropy(model(x_adv), label), x_adv)[0]
+            g = decay * g + gradient / gradient.abs().sum()
+            x_adv = (x_adv.detach() + eps / steps * g.sign()).clamp(0, 1)
+        found.append(x_adv)
+    return torch.cat(found)
+
+
+def test_mim_equals_the_published_algorithm():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 30), nn.Tanh(), nn.Linear(30, 5)).double()
+    x, y = torch.rand(8, 1, 4, 4, dtype=torch.float64), torch.arange(8) % 5
+    fast = mim(model, x, y, threat=Linf(0.1), steps=6, momentum=0.9, stop_when_fooled=False)
+    torch.testing.assert_close(fast, slow_mim(model, x, y, 0.1, 6, 0.9))
+
+
+def test_images_already_fooled_leave_the_batch():
+    model, x, y = linear_problem(10, count=30)
+    seen = []
+
+    def watched(images):
+        seen.append(len(images))
+        return model(images)
+
+    pgd(watched, x, y, threat=Linf(0.3), steps=10)
+    assert seen[0] == 30
+    assert seen[-1] < 30
+    assert seen == sorted(seen, reverse=True)
+
+
+def test_training_keeps_every_image_to_the_last_step_at_one_pass_a_step():
+    model, x, y = linear_problem(10, count=30)
+    seen = []
+
+    def watched(images):
+        seen.append(len(images))
+        return model(images)
+
+    pgd(watched, x, y, threat=Linf(0.3), steps=10, stop_when_fooled=False)
+    assert seen == [30] * 10
+
+
+def test_restarts_never_lose_a_fooled_image():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 30), nn.ReLU(), nn.Linear(30, 5))
+    x = torch.rand(60, 1, 4, 4)
+    y = model(x).argmax(dim=1)
+    fooled = [errs(model(pgd(model, x, y, threat=Linf(0.06), steps=3, restarts=n)), y) for n in (1, 5)]
+    assert (fooled[1] | ~fooled[0]).all()
+    assert fooled[1].sum() > fooled[0].sum()
+
+
+def test_a_random_start_depends_on_the_image_seed_and_not_on_its_neighbours():
+    model, x, y = linear_problem(10, count=20)
+    seeds = torch.arange(20) + 100
+    settings = {"threat": Linf(0.01), "steps": 3}
+    whole = pgd(model, x, y, seeds=seeds, **settings)
+    torch.testing.assert_close(pgd(model, x[5:9], y[5:9], seeds=seeds[5:9], **settings), whole[5:9])
+    assert not torch.equal(pgd(model, x, y, seeds=seeds + 1, **settings), whole)
+
+
+def test_the_true_label_decides_also_when_aimed_elsewhere():
+    model, x, y = linear_problem(3)
+    x_adv = toward_random_class(lambda *a, **k: pgd(*a, threat=Linf(0.4), steps=30, **k), model, x, y)
+    assert errs(model(x_adv), y).all()
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(64, 3)
+        )
+
+    def forward(self, x):
+        assert not self.training, "attacks look at the model in evaluation mode"
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values())
+def test_manners_model_gradients_modes_and_random_state_stay_as_they_were(attack):
+    torch.manual_seed(0)
+    model = Net().train()
+    model.layers[0].eval()
+    model.layers[0].bias.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    attack(
+        model, torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(1)), torch.arange(8) % 3, threat=Linf(0.1)
+    )
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states[1:]
+    assert model.training
+    assert model.layers[1].training
+    assert not model.layers[0].training
+    assert [p.requires_grad for p in model.parameters()] == [True, False, True, True, True, True]
+    assert all(p.grad is None for p in model.parameters())
+    assert model.layers[1].momentum == 0.1
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_a_model_that_raises_is_put_back_too():
+    model = Net().train()
+    with pytest.raises(RuntimeError):
+        pgd(model, torch.rand(2, 3, 4, 4), torch.zeros(2, dtype=torch.int64), threat=Linf(0.1))
+    assert model.training
+    assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"steps": 0}, "steps and restarts must be at least 1, got 0 and 1"),
+        ({"restarts": 0}, "steps and restarts must be at least 1"),
+        ({"step_size": -0.1}, "step_size must not be negative, got -0.1"),
+        ({"targets": torch.zeros(3, dtype=torch.int64)}, "targets must be 40 integers"),
+        ({"seeds": torch.zeros(40)}, "seeds must be 40 integers"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, says):
+    model, x, y = linear_problem(10)
+    with pytest.raises(UserError, match=says):
+        pgd(model, x, y, threat=Linf(0.1), **settings)
+
+
+def test_targets_equal_to_labels_are_refused():
+    model, x, y = linear_problem(10)
+    targets = (y + 1) % 10
+    targets[3] = y[3]
+    with pytest.raises(UserError, match="targets must differ from the labels, image 3 has both equal"):
+        pgd(model, x, y, threat=Linf(0.1), targets=targets)
+
+
+def test_logits_that_are_not_finite_count_as_a_mistake():
+    assert errs(torch.tensor([[1.0, torch.nan], [1.0, 0.0]]), torch.tensor([0, 0])).tolist() == [True, False]
+
+
+def test_an_empty_batch_comes_back_empty():
+    model, x, y = linear_problem(3)
+    assert pgd(model, x[:0], y[:0], threat=Linf(0.1)).shape == (0, 1, 4, 4)

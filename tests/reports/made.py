@@ -1,0 +1,91 @@
+"""Synthetic runs for the tests of this room."""
+
+import numpy as np
+
+from max_mahalanobis.reports.reading import RunRecord
+from max_mahalanobis.results import AttackResult
+
+N = 200
+OBJECTIVES = ("cross_entropy", "margin", "own_distance", "nearest_other")
+
+
+def make_row(run="mmc", attack="pgd-20 cross_entropy", robust=100, clean=190, num=N, **changes):
+    """The first `clean` images are right when clean, the first `robust` of them withstand."""
+    name, _, objective = attack.partition(" ")
+    settings = {"attack": name.split("-")[0], "objective": objective.removesuffix(" targeted") or "cross_entropy"}
+    if "-" in name:
+        settings["steps"] = int(name.split("-")[1])
+    values = {
+        "run": run, "data": "digits", "split": "test", "data_hash": "d" * 16, "weights_hash": "w-" + run,
+        "suite": "quick", "attack": attack, "settings": settings, "threat": "Linf", "eps": 8 / 255, "seed": 0,
+        "version": "0.1.0", "index": list(range(num)), "correct": [i < clean for i in range(num)],
+        "fooled": [i >= robust for i in range(num)], "size": [8 / 255] * num,
+        "forwards": 21 * num, "backwards": 20 * num, "seconds": 1.25,
+    }  # fmt: skip
+    return AttackResult(**(values | changes))
+
+
+def make_rows(run, robust, clean=190, **changes):
+    """FGSM, then PGD under the four objectives, with this many images left by each."""
+    attacks = ["fgsm", *(f"pgd-20 {name}" for name in OBJECTIVES)]
+    return [make_row(run, a, r, clean, **changes) for a, r in zip(attacks, robust, strict=True)]
+
+
+def make_curve(run, plain, adaptive, clean=190):
+    rows = []
+    for number, (ce, margin) in enumerate(zip(plain, adaptive, strict=True), 1):
+        budget = {"suite": "curve", "eps": 4 * number / 255, "clean": clean}
+        rows.append(make_row(run, "pgd-20 cross_entropy", ce, **budget))
+        rows.append(make_row(run, "pgd-20 margin", margin, **budget))
+        rows.append(make_row(run, "pgd-20 nearest_other", margin + 3, **budget))
+    return rows
+
+
+def make_pictures(spread=1.0, classes=10, num=150, side=8, shown=3):
+    rng = np.random.default_rng(0)
+    centers = np.eye(classes, 16, dtype=np.float32) * 10
+    labels = rng.integers(0, classes, num)
+    features = centers[labels] + spread * rng.standard_normal((num, 16)).astype(np.float32)
+    images = rng.random((shown, 1, side, side), dtype=np.float32)
+    return {
+        "features": features, "features_adv": features + 0.4 * (centers[(labels + 1) % classes] - features),
+        "centers": centers, "centers_are": np.array("preset"), "labels": labels, "images": images,
+        "images_adv": np.clip(images + rng.choice([-8 / 255, 8 / 255], images.shape), 0, 1).astype(np.float32),
+        "image_labels": labels[:shown], "image_predictions": labels[:shown],
+        "image_adv_predictions": np.where(np.arange(shown) < shown - 1, (labels[:shown] + 1) % classes, labels[:shown]),
+        "attack": np.array("pgd-20 margin, Linf(8/255)"),
+    }  # fmt: skip
+
+
+def make_metrics(loss=8.0, best=0.95):
+    lines = [{"event": "start", "device": "cpu"}]
+    for epoch in range(1, 21):
+        falling = loss * 0.8**epoch
+        lines.append({"epoch": epoch, "loss": falling, "validation_accuracy": best - 0.4 * 0.7**epoch, "seconds": 1.0})
+    return [*lines, {"event": "end"}]
+
+
+def make_recipe(**changes):
+    facts = {
+        "data_hash": "ab12", "published": True, "image_shape": [1, 8, 8], "num_classes": 10, "num_parameters": 26122,
+        "class_names": [str(digit) for digit in range(10)],
+    }  # fmt: skip
+    recipe = {"format": 1, "data": "digits", "model": "mlp", "dim": 64, "head": "mmc", "epochs": 20, "seed": 0}
+    return recipe | {"adversary": "none"} | changes | {"trained_on": facts}
+
+
+def make_run(name="mmc", robust=(150, 175, 101, 120, 110), *, clean=190, curve=True, **changes):
+    rows = make_rows(name, robust, clean)
+    if curve:
+        rows += make_curve(name, (185, 175, 170, 168), (160, 101, 40, 10), clean)
+    values = {"recipe": make_recipe(), "metrics": make_metrics(), "results": rows, "pictures": make_pictures()}
+    return RunRecord(name, **(values | changes))
+
+
+def make_trained_run(name="sce-at"):
+    """An adversarially trained softmax run whose numbers agree."""
+    attack = {"adversary": "pgd", "adversary_steps": 10, "adversary_objective": "cross_entropy", "eps": 8 / 255}
+    curve = make_curve(name, (172, 155, 130, 100), (170, 152, 128, 97), 184)
+    rows = make_rows(name, (160, 155, 152, 158, 156), 184)
+    recipe = make_recipe(head="softmax", **attack)
+    return RunRecord(name, recipe, make_metrics(2.3, 0.92), rows + curve, make_pictures(2.0))

@@ -1,0 +1,92 @@
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made import make_curve, make_pictures, make_run
+
+from max_mahalanobis.reports.figures import budget_drawings, examples_drawing, features_drawing, training_drawing
+from max_mahalanobis.reports.figures.examples import amplified
+from max_mahalanobis.reports.figures.features import principal_plane
+from max_mahalanobis.reports.figures.training import epochs
+
+
+def drawings(run):
+    return [
+        *budget_drawings([run]),
+        features_drawing(run, "f"),
+        examples_drawing(run, "e"),
+        training_drawing([run]),
+    ]
+
+
+def test_every_drawing_is_wellformed_described_and_undated(mmc):
+    for drawing in drawings(mmc):
+        assert ET.fromstring(drawing.svg).tag.endswith("svg")
+        assert "mmc" in drawing.alt
+        assert "<metadata" not in drawing.svg
+        assert "currentColor" in drawing.svg
+
+
+@pytest.mark.parametrize("name", ["$a$", "_hidden", "<script>&", "$\\frac{", "名"])
+def test_a_run_may_be_called_anything(name):
+    run = make_run(name)
+    (drawing,) = budget_drawings([run])
+    assert name in "".join(ET.fromstring(drawing.svg).itertext())
+
+
+def test_nothing_to_draw_is_no_drawing(mmc):
+    bare = replace(mmc, pictures=None, metrics=[{"event": "start"}], results=mmc.results[:5])
+    assert budget_drawings([bare]) == []
+    assert [features_drawing(bare, "f"), examples_drawing(bare, "e"), training_drawing([bare])] == [None] * 3
+    emptied = {key: array[:0] for key, array in mmc.pictures.items() if array.ndim}
+    assert examples_drawing(replace(mmc, pictures=emptied), "e") is None
+
+
+def test_budget_curves_start_at_clean_accuracy_and_split_by_threat(mmc):
+    (drawing,) = budget_drawings([mmc])
+    assert "95 % clean; at budget 16, 84 % under cross-entropy PGD and 5 % in the worst" in drawing.alt
+    other = [replace(row, threat="L2") for row in make_curve("mmc", (9, 8), (7, 6))]
+    assert len(budget_drawings([replace(mmc, results=mmc.results + other)])) == 2
+
+
+def test_the_plane_holds_all_variance_of_planar_features():
+    planar = np.random.default_rng(0).standard_normal((50, 2)) @ np.eye(2, 7)
+    project, share = principal_plane(planar, planar[:3])
+    assert share == pytest.approx(1)
+    distances = np.linalg.norm(project(planar)[0] - project(planar)[1])
+    assert distances == pytest.approx(np.linalg.norm(planar[0] - planar[1]))
+
+
+def test_the_plane_survives_one_feature_and_equal_points():
+    for points in (np.arange(5.0)[:, None], np.ones((5, 3))):
+        project, _ = principal_plane(points, points[:1])
+        assert project(points).shape == (5, 2)
+        assert np.isfinite(project(points)).all()
+
+
+def test_features_that_are_not_finite_do_not_stop_the_drawing(mmc):
+    pictures = make_pictures()
+    pictures["features"][3] = np.nan
+    pictures["features_adv"][4] = np.inf
+    assert features_drawing(replace(mmc, pictures=pictures), "f") is not None
+
+
+def test_differences_are_amplified_by_a_whole_factor_that_fits():
+    shown, factor = amplified(np.array([0.0, 8 / 255, -8 / 255]))
+    assert factor == 15
+    assert shown == pytest.approx([0.5, 0.5 + 15 * 8 / 255, 0.5 - 15 * 8 / 255])
+    assert amplified(np.zeros(3))[1] == 1
+
+
+def test_color_images_are_drawn_too(mmc):
+    pictures = make_pictures()
+    pictures |= {key: np.repeat(pictures[key], 3, axis=1) for key in ("images", "images_adv")}
+    drawing = examples_drawing(replace(mmc, pictures=pictures), "e")
+    assert "says" in drawing.svg
+    assert "the verdict changed on 2" in drawing.alt
+
+
+def test_an_epoch_trained_twice_counts_once():
+    lines = [{"event": "start"}, {"epoch": 2, "loss": 3.0}, {"epoch": 1, "loss": 4.0}, {"epoch": 2, "loss": 1.0}]
+    assert [(line["epoch"], line["loss"]) for line in epochs(lines)] == [(1, 4.0), (2, 1.0)]

@@ -1,0 +1,127 @@
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from made import make_pictures, make_row, make_run, make_trained_run
+
+from max_mahalanobis.errors import UserError
+from max_mahalanobis.reports.page import page, write_page
+from max_mahalanobis.reports.reading import RunRecord
+
+RUNS = [make_run(), replace(make_trained_run("sce-at"), metrics=[], pictures=None)]
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Outline(HTMLParser):
+    """Which tags, ids and links a page has; fails where tags are not closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.links = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for key, value in attrs if key == "id"]
+        self.links += [value for key, value in attrs if key in ("href", "src", "xlink:href", "srcset", "data")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def text():
+    return page(RUNS, said=["Done in 41 s."])
+
+
+def test_the_page_is_wellformed_with_unique_ids_and_links_that_exist(text):
+    outline = Outline(text)
+    assert len(outline.ids) == len(set(outline.ids))
+    inside = {link[1:] for link in outline.links if link.startswith("#")}
+    assert inside <= set(outline.ids)
+    assert text.startswith("<!DOCTYPE html>")
+
+
+def test_the_page_needs_no_network_and_runs_no_script(text):
+    outline = Outline(text)
+    assert "script" not in outline.tags
+    assert "link" not in outline.tags
+    assert all(link.startswith(("#", "data:image/png")) for link in outline.links)
+    assert not re.search(r"@import|url\((?!#)", text)
+
+
+def test_the_page_says_the_take_away_then_the_alarm_then_the_rest(text):
+    said = ["sce-at has the best worst case", "Done in 41 s.", "the first number is not robustness", "What was trained"]
+    places = [text.index(part) for part in said]
+    assert places == sorted(places)
+    assert text.count("<figure>") == 4
+    assert text.count('class="lacks"') == 3
+    assert "No training metrics of sce-at: report on its run folder." in text
+
+
+def test_the_same_runs_give_the_same_bytes(text):
+    assert page(RUNS, said=["Done in 41 s."]) == text
+
+
+def test_names_holding_html_are_escaped():
+    evil = "<script>alert(1)</script>"
+    run = make_run(evil, metrics=[], pictures=make_pictures(num=30, shown=1))
+    run.recipe["trained_on"]["class_names"] = [evil] * 10
+    result = page([run], title=evil, said=[evil])
+    assert "<script" not in result
+    assert "&lt;script&gt;" in result
+    Outline(result)
+
+
+def test_bare_rows_make_a_page_that_says_what_is_missing():
+    result = page([RunRecord("bare", None, [], [make_row("bare")], None, ("bare: a note.",))])
+    for what in ("recipe", "training metrics", "budget curve", "features", "example images"):
+        assert f"No {what} of bare:" in result
+    assert "mmc evaluate" in result
+    assert "bare: a note." in result
+    Outline(result)
+
+
+def test_curve_rows_alone_make_a_page(mmc):
+    rows = [row for row in mmc.results if row.suite == "curve"]
+    Outline(page([replace(mmc, results=rows, pictures=None, metrics=[])]))
+
+
+def test_a_page_is_written_whole_and_leaves_nothing_else_behind(tmp_path):
+    bare = RunRecord("bare", None, [], [make_row("bare")], None)
+    target = tmp_path / "new" / "report.html"
+    assert write_page([bare], target) == target
+    assert target.read_text() == page([bare])
+    assert os.listdir(target.parent) == ["report.html"]
+
+
+def test_a_place_that_cannot_be_written_is_refused_in_one_line(tmp_path):
+    bare = RunRecord("bare", None, [], [make_row("bare")], None)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "report.html", tmp_path / "folder"):
+        with pytest.raises(UserError, match="cannot write") as caught:
+            write_page([bare], path)
+        assert "\n" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+    with pytest.raises(UserError, match="no runs"):
+        write_page([], tmp_path / "report.html")
+
+
+def test_reports_work_where_torch_is_not_installed():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from max_mahalanobis.reports import figures, page, reading, sentences, tables\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

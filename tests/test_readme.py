@@ -1,0 +1,58 @@
+"""What the documents show is executed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def python_blocks(document: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_readme_example_runs_and_prints_a_worst_case(tmp_path):
+    (block,) = python_blocks("README.md")
+    script = tmp_path / "readme.py"
+    script.write_text(block)
+    done = run(str(script), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"worst case [\d.]+ %", done.stdout)
+
+
+def test_the_readme_tree_names_what_is_there():
+    tree = re.search(r"```text\n(├.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)[1]
+    named = re.findall(r"^[│├└─ ]*([\w./]+)", tree, flags=re.MULTILINE)
+    package = ROOT / "src" / "max_mahalanobis"
+    assert len(named) > 20
+    for name in named:
+        assert any((home / name).exists() for home in (ROOT, package)), f"{name} is in the README and nowhere else"
+    for entry in package.iterdir():
+        if entry.suffix == ".py" or (entry.is_dir() and not entry.name.startswith("__")):
+            assert entry.name in {name.rstrip("/") for name in named}, f"{entry.name} is missing from the README's tree"
+
+
+@pytest.mark.examples
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(example, tmp_path):
+    done = run(str(example), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert len(example.read_text().splitlines()) <= 40
