@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 
@@ -21,12 +22,12 @@ quickstart: $(READY)  ## train, attack and judge SCE and MMC on digits; writes q
 	$(BIN)/mmc quickstart
 
 test: $(READY)   ## the fast tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(READY)  ## format, lint, fast tests, examples
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(PYTEST)
 	$(BIN)/python -m pytest -m examples
 
 format: $(READY) ## rewrite the code in the house style
@@ -47,6 +48,6 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 $(PEERS): $(READY)
-	$(PIP) '.[peers]'
+	$(PIP) -e '.[dev,peers]'
 	$(PIP) --no-deps torchattacks==3.5.1
 	touch $@

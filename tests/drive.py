@@ -1,13 +1,17 @@
-"""Runs a list of command lines in this one process, as `mmc` would, and prints what each did, as JSON.
+"""Runs command lines in this one process, as `mmc` would, and tells what each did.
 
-Reads {"folder": ..., "commands": [[...], ...]} on stdin. Importing torch takes seconds: one process for a whole table.
+Reads lines {"folder": ..., "commands": [[...], ...]} on stdin and answers each with a line of JSON. Importing torch
+takes seconds: one process for all tables. A command that begins with "full disk after N" finds that no file can grow
+beyond N bytes.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
 import os
+import resource
 import sys
 import traceback
 from pathlib import Path
@@ -15,34 +19,57 @@ from pathlib import Path
 from max_mahalanobis.cli import main
 
 
-def snapshot(folder):
-    """Every file and folder below `folder`, with a hash of its contents."""
-    paths = [path for path in Path(folder).rglob("*") if not path.is_symlink()]
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in paths}
+def snapshot():
+    """Every file and folder below the current one, with a hash of its contents."""
+    return {str(path): _hash(path.resolve(), path.stat().st_mtime_ns) for path in Path().rglob("*")}
+
+
+@functools.cache
+def _hash(path, _modified):
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+@contextlib.contextmanager
+def disk(limit):
+    """Files cannot grow beyond `limit` bytes: writing more raises OSError (Python ignores SIGXFSZ)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def drive(arguments):
     """Exit code, stdout and stderr of one command line."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    limit = resource.RLIM_INFINITY
+    if arguments and arguments[0].startswith("full disk after "):
+        limit, arguments = int(arguments[0].split()[-1]), arguments[1:]
+    out, err, code = io.StringIO(), io.StringIO(), None
+    with disk(limit), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(arguments)
         except SystemExit as stop:
             code = stop.code
         except BaseException:
             traceback.print_exc()
-            code = 1
     return {"code": code, "out": out.getvalue(), "err": err.getvalue()}
 
 
-if __name__ == "__main__":
-    asked = json.load(sys.stdin)
-    os.chdir(asked["folder"])
-    results, before = [], snapshot(".")
-    for arguments in asked["commands"]:
-        result = drive(arguments)
-        after = snapshot(".")
+def drive_all(commands):
+    """What each did, and which files below the current folder it made, changed or removed."""
+    results, before = [], snapshot()
+    for arguments in commands:
+        result, after = drive(arguments), snapshot()
         changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
         results.append(result | {"changed": sorted(changed)})
         before = after
-    json.dump(results, sys.stdout)
+    return results
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        asked = json.loads(line)
+        os.chdir(asked["folder"])
+        os.environ["MMC_CACHE"] = str(Path(asked["folder"]) / "cache")
+        print(json.dumps(drive_all(asked["commands"])), flush=True)

@@ -30,8 +30,8 @@ def max_mahalanobis_centers(
     Raises:
         UserError: more than dim + 1 classes, which no simplex holds, or a norm that is not positive.
     """
-    if num_classes < 1:
-        raise UserError(f"num_classes must be at least 1, got {num_classes}")
+    if num_classes < 1 or dim < 1:
+        raise UserError(f"num_classes and dim must be at least 1, got {num_classes} and {dim}")
     if num_classes > dim + 1:
         raise UserError(
             f"{num_classes} classes need dim >= {num_classes - 1} for a simplex, got {dim}: raise dim to that"

@@ -16,6 +16,8 @@ from .terminal import attack_progress, print_reading, print_tables, say, trainin
 if TYPE_CHECKING:
     from .data import Dataset
     from .recipe import Recipe
+    from .runs import Run
+    from .types import Split
 
 
 def quickstart(asked: options.Quickstart) -> None:
@@ -50,7 +52,6 @@ def centers(asked: options.Centers) -> None:
 
 def train(asked: options.Train) -> None:
     """Train by a recipe into a run folder, or continue one."""
-    from .models import build
     from .training import fill_defaults
     from .training import train as train_by
 
@@ -58,18 +59,15 @@ def train(asked: options.Train) -> None:
         raise UserError("--overwrite and --resume contradict each other: choose one")
     device = _use(asked.machine)
     recipe = fill_defaults(asked.recipe)
-    if recipe.precision == "16-mixed" and device == "cpu":
-        raise UserError("--precision 16-mixed needs a GPU: use bf16-mixed or 32-true on the CPU")
     resume = asked.resume and asked.out.exists()
     run = open_run(asked.out) if resume else check_free(asked.out, overwrite=asked.overwrite)
     if resume and run.recipe != recipe:
         raise UserError(f"{asked.out} has another recipe: resume without other options, or choose another --out")
     remembered = run.trained_on if resume else {}
     data = _load_data(recipe, asked.files, remembered, quiet=asked.machine.quiet)
-    facts = facts_of(data, asked.files.data_dir)
+    facts = facts_of(recipe, data, asked.files.data_dir)  # refuses what cannot be built, before anything is written
     if resume and facts["hashes"] != remembered.get("hashes"):
         raise UserError(f"{recipe.data}: not the data {asked.out} was trained on, give those (see --data-dir)")
-    build(recipe, data.image_shape, data.num_classes)  # what cannot be built is refused before anything is written
     if not resume:
         create_run(asked.out, recipe, facts, overwrite=asked.overwrite)
     if recipe.adversary != "none":
@@ -96,26 +94,14 @@ def evaluate(asked: options.Evaluate) -> None:
     device = _use(asked.machine)
     run = open_run(asked.run)
     model = load_classifier(run).to(device)
-    recipe, trained_on = run.recipe, run.trained_on
-    data = _load_data(recipe, asked.files, trained_on, quiet=asked.machine.quiet)
-    if (list(data.image_shape), data.num_classes) != (trained_on["image_shape"], trained_on["num_classes"]):
-        raise UserError(
-            f"{asked.run} was trained on {trained_on['num_classes']} classes of images {trained_on['image_shape']}, "
-            f"these data have {data.num_classes} of {list(data.image_shape)}"
-        )
-    split = getattr(data, asked.split)
-    if asked.images > len(split.labels):
-        say(
-            f"--images {asked.images}: the {asked.split} split has {len(split.labels)}, all of them are used",
-            quiet=asked.machine.quiet,
-        )
-    threat = make_threat(asked.threat, default_eps(recipe.data, asked.threat) if asked.eps is None else asked.eps)
+    split = _load_split(asked, run)
+    threat = make_threat(asked.threat, default_eps(run.recipe.data, asked.threat) if asked.eps is None else asked.eps)
     print(f"threat: {threat.name} eps {threat.eps:.6g}" + (", the usual one here" if asked.eps is None else ""))
     with attack_progress(run.name, quiet=asked.machine.quiet) as show:
         rows = evaluate_run(
             run,
             model,
-            split.head(asked.images),
+            split,
             threat=threat,
             suite=asked.suite,
             curve=asked.curve,
@@ -172,6 +158,26 @@ def _use(machine: options.Machine) -> str:
     return machine.device
 
 
+def _load_split(asked: options.Evaluate, run: "Run") -> "Split":
+    """The images to attack: of the run's own data, or of others of the same kind at --data-dir."""
+    recipe, trained_on = run.recipe, run.trained_on
+    data = _load_data(recipe, asked.files, trained_on, quiet=asked.machine.quiet)
+    if (list(data.image_shape), data.num_classes) != (trained_on["image_shape"], trained_on["num_classes"]):
+        raise UserError(
+            f"{asked.run} was trained on {trained_on['num_classes']} classes of images {trained_on['image_shape']}, "
+            f"these data have {data.num_classes} of {list(data.image_shape)}"
+        )
+    if data.hashes != trained_on.get("hashes"):
+        say(f"these are not the data {asked.run} was trained on", quiet=asked.machine.quiet)
+    split = getattr(data, asked.split)
+    if asked.images > len(split.labels):
+        say(
+            f"--images {asked.images}: the {asked.split} split has {len(split.labels)}, all of them are used",
+            quiet=asked.machine.quiet,
+        )
+    return split.first(asked.images)
+
+
 def _load_data(recipe: "Recipe", files: options.Files, remembered: dict, *, quiet: bool) -> "Dataset":
     """The recipe's data, from --data-dir, else from where the run found them, else from the cache."""
     from .data import load_dataset
@@ -179,8 +185,9 @@ def _load_data(recipe: "Recipe", files: options.Files, remembered: dict, *, quie
     folder = files.data_dir
     if folder is None and "data_dir" in remembered and Path(remembered["data_dir"]).exists():
         folder = Path(remembered["data_dir"])
+    own = remembered.get("data_path", recipe.data)  # a file or folder of the user's, found again from anywhere
     return load_dataset(
-        recipe.data,
+        recipe.data if Path(recipe.data).exists() else own,
         data_dir=folder,
         validation=recipe.validation,
         seed=recipe.seed,

@@ -18,10 +18,13 @@ _SECOND = 0x94D049BB133111EB
 
 
 def derive(seeds: Seeds | int, *parts: Tensor | int) -> Tensor:
-    """New integer seeds from old ones and from what distinguishes the use (an epoch, an index, a restart)."""
+    """New integer seeds from old ones and from what distinguishes the use (an epoch, an index, a restart).
+
+    On the device of the tensors among them; single integers join any.
+    """
     state = torch.as_tensor(seeds, dtype=torch.int64)
     for part in parts:
-        state = _mix(state + _signed(_GOLDEN)) + torch.as_tensor(part, dtype=torch.int64).to(state.device)
+        state = _mix(state + _signed(_GOLDEN)) + torch.as_tensor(part, dtype=torch.int64)
     return _mix(state + _signed(_GOLDEN))
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .centers import max_mahalanobis_centers
-from .errors import one_of
+from .errors import UserError, one_of
 from .losses import CONVENTIONS, mmc_loss, softmax_cross_entropy
 
 
@@ -44,15 +44,15 @@ class SoftmaxHead(Head):
 class MMCHead(Head):
     """Max-Mahalanobis centers: trained by the distance to the own center, predicting the nearest.
 
-    The centers are a buffer: saved with the model, never trained. All have the same norm, so the difference of two
-    logits is linear in the features, 2 z.(mu_i - mu_j): to a margin attack this is an ordinary linear head.
+    The centers are a buffer: saved with the model, never trained. The simplex's all have one norm, so the difference
+    of two logits is linear in the features, 2 z.(mu_i - mu_j): to a margin attack this is an ordinary linear head.
 
     Args:
         dim: number of features.
         num_classes: at most dim + 1 unless `centers` are given.
         norm: length of the centers (the paper's C_MM = 10).
         convention: of the loss, see `losses.mmc_loss`.
-        centers: (num_classes, dim), to use others than the simplex.
+        centers: (num_classes, dim), to use others than the simplex; `norm` is theirs then.
     """
 
     def __init__(
@@ -68,9 +68,11 @@ class MMCHead(Head):
         one_of("convention", convention, CONVENTIONS)
         if centers is None:
             centers = max_mahalanobis_centers(num_classes, dim, norm=norm)
+        if centers.shape != (num_classes, dim):
+            raise UserError(f"centers must be ({num_classes}, {dim}), got {tuple(centers.shape)}")
         self.num_classes = num_classes
         self.convention = convention
-        self.register_buffer("centers", centers.to(torch.get_default_dtype()))
+        self.register_buffer("centers", centers.to(torch.get_default_dtype(), copy=True))
 
     def forward(self, features: Tensor) -> Tensor:
         """-||z - mu_k||^2, expanded into one matrix product; never (batch, classes, dim) in memory."""

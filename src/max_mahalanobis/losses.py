@@ -16,7 +16,7 @@ def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def mmc_loss(features: Tensor, centers: Tensor, labels: Tensor, *, convention: str = "paper") -> Tensor:
     """Max-Mahalanobis center loss: 1/2 ||z - mu_y||^2; shapes (batch, dim), (classes, dim), (batch,) -> (batch,).
 
-    Pang et al. 2020 (https://arxiv.org/abs/1905.10626), equation 8. Two conventions exist: "paper" (the default)
+    Pang et al. 2020 (https://arxiv.org/abs/1905.10626). Two conventions exist: "paper" (the default)
     has the printed half; "authors_code" is the whole ||z - mu_y||^2 of the released code, which at equal settings
     doubles the learning rate. Only the true class's center is touched: the cost does not grow with the classes.
     """

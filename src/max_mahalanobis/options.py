@@ -88,7 +88,7 @@ class Evaluate:
 
     run: tyro.conf.Positional[Path]
     """a run folder"""
-    suite: Literal["quick", "paper", "curve"] = "quick"
+    suite: Literal["quick", "paper"] = "quick"
     """the attacks"""
     threat: ThreatName = "linf"
     """norm that bounds the adversary"""

@@ -33,6 +33,8 @@ class Recipe:
     """number of features (the model's own: 64; resnet_v2 256)"""
     normalization: Literal["pixel_mean", "none"] = "pixel_mean"
     """what the classifier does to pixels first: subtract the training mean image, as in the paper, or nothing"""
+    initialization: Literal["he_normal", "torch"] = "he_normal"
+    """first weights: Keras's he_normal, as the authors', or PyTorch's own, smaller: better where the norm is small"""
     head: HeadName = "mmc"
     """what makes logits of features, with the loss that trains it"""
     norm: float = 10.0
@@ -44,7 +46,7 @@ class Recipe:
     learning_rate: float | None = None
     """initial learning rate (adam 0.001, sgd 0.01)"""
     schedule: Literal["step", "cosine"] = "cosine"
-    """step: times 0.1 after 1/2 and again after 3/4 of the epochs, as in the paper; cosine: to zero"""
+    """step: times 0.1 after 1/2 and again after 3/4 of the epochs, as the paper's 200 on CIFAR; cosine: to zero"""
     weight_decay: float = 0.0
     """L2 pull on the weights, in SGD's terms (the paper's Keras l2(1e-4) is 2e-4 here)"""
     weight_decay_scope: Literal["convolutions", "all"] = "convolutions"
@@ -64,7 +66,7 @@ class Recipe:
     adversary_steps: int = 10
     """PGD steps on every batch"""
     adversary_step_size: float | None = None
-    """length of a step (2.5 eps / steps)"""
+    """length of a step at the full budget, shrinking with it (2.5 eps / steps)"""
     adversary_objective: ObjectiveName | None = None
     """what the adversary climbs (softmax: cross_entropy; mmc: own_distance)"""
     adversary_targeted: bool = False
@@ -73,7 +75,7 @@ class Recipe:
     """BatchNorm while crafting: running statistics (eval) or the batch's own, as in the authors' code (train)"""
     adversary_warmup: float = 0.4
     """share of the training over which the budget grows from 0 to eps"""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """arithmetic of the training step"""
     seed: int = 0
     """the one door for randomness"""
@@ -82,7 +84,10 @@ class Recipe:
         """Refuse what could not train."""
         hints = get_type_hints(type(self))
         for field in fields(self):
-            _check_type(field.name, getattr(self, field.name), hints[field.name])
+            value = getattr(self, field.name)
+            _check_type(field.name, value, hints[field.name])
+            if type(value) is int and float in (hints[field.name], *get_args(hints[field.name])):
+                object.__setattr__(self, field.name, float(value))  # equal recipes are written alike
         for name in ("epochs", "batch_size", "blocks", "adversary_steps"):
             _check(1 <= getattr(self, name) < 2**31, name, getattr(self, name), "must lie in [1, 2^31)")
         for name in ("learning_rate", "adversary_step_size", "norm", "dim"):
@@ -96,8 +101,13 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits that change when anything in the recipe does."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hexadecimal digits that change when anything in the recipe does.
+
+        Of the fields that differ from their defaults: a field added later, whose default means what was done before,
+        leaves the fingerprints of older runs as they are.
+        """
+        chosen = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
 
     def to_toml(self, **sections: dict) -> str:
         """The file's text: the format, the recipe's fields, and the section `trained_on` (facts, not choices)."""

@@ -1,10 +1,12 @@
 """One row of evidence: what one attack did to each image of one model, as plain records in JSON lines."""
 
+import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
 
@@ -76,29 +78,33 @@ class AttackResult:
             row["index"] = list(range(*map(int, row["index"].split(":"))))
         row["correct"] = [bit == "1" for bit in row["correct"]]
         row["fooled"] = [bit == "1" for bit in row["fooled"]]
+        if len({len(row[name]) for name in ("index", "correct", "fooled", "size")}) > 1 or not row["index"]:
+            raise ValueError("index, correct, fooled and size must have one entry per image, and at least one")
         return cls(**row)
 
 
 def worst_case(rows: Sequence[AttackResult]) -> list[bool]:
-    """Per image: does at least one of the attacks fool the model? The rows must speak of the same images."""
-    first = rows[0]
-    for row in rows[1:]:
-        if list(row.index) != list(first.index) or row.weights_hash != first.weights_hash:
-            raise UserError(f"rows of {first.run} and {row.run} speak of different images or weights: not one suite")
+    """Per image: does at least one of the attacks fool the model?
+
+    The rows must speak of the same images and weights under the same budget, as those of one `evaluate` do.
+    """
+    if not rows:
+        raise UserError("no rows: a worst case needs at least one attack")
+    if len({(tuple(r.index), r.data_hash, r.weights_hash, r.threat, r.eps) for r in rows}) > 1:
+        names = ", ".join(dict.fromkeys(row.run for row in rows))
+        raise UserError(f"rows of {names} speak of different images, weights or budgets: not one suite")
     return [any(flags) for flags in zip(*(row.fooled for row in rows), strict=True)]
 
 
 def append_results(path: Path, rows: Iterable[AttackResult]) -> None:
     """Add rows at the end of a JSON-lines file, on disk before this returns: all of them, or (a full disk) none."""
-    text = "".join(row.to_json() + "\n" for row in rows)
+    text = "".join(row.to_json() + "\n" for row in rows).encode()
     try:
-        with open(path, "ab", buffering=0) as file:
+        with open(path, "ab+", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
+            torn = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"  # a crash left a line without its end
             try:
-                left = memoryview(text.encode())
-                while left:
-                    left = left[file.write(left) :]
-                os.fsync(file.fileno())
+                _write_all(file, b"\n" + text if torn else text)
             except BaseException:
                 file.truncate(end)
                 raise
@@ -107,16 +113,38 @@ def append_results(path: Path, rows: Iterable[AttackResult]) -> None:
 
 
 def read_results(path: Path) -> list[AttackResult]:
-    """All rows of a file; none when it does not exist yet."""
+    """All rows of a file; none when it does not exist yet.
+
+    Raises:
+        UserError: a line is damaged, or of a newer schema.
+    """
+    return read_lines(path, AttackResult.from_json)
+
+
+def read_lines(path: Path, parse: Callable[[str], Any]) -> list:
+    """What `parse` makes of each line of a text file; a line it cannot read is named, with the remedy."""
     if not path.exists():
         return []
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            rows.append(AttackResult.from_json(line))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise UserError(f"{path} line {number} is not a result row: {error}") from error
-    return rows
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not text ({error}): give a run folder or a .jsonl of result rows") from error
+    return [_parse_line(path, number, line, parse) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _parse_line(path: Path, number: int, line: str, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(line)
+    except UserError as error:
+        raise UserError(f"{path} line {number}: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} line {number} is damaged ({error}): delete that line or make the file anew") from error
+
+
+def _write_all(file: io.FileIO, contents: bytes) -> None:
+    while contents:
+        contents = contents[file.write(contents) :]
+    os.fsync(file.fileno())
 
 
 def _bits(flags: Sequence[bool]) -> str:

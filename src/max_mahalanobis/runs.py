@@ -12,12 +12,12 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .data import SOURCES
 from .errors import UserError
 from .recipe import Recipe, read_toml
 
@@ -80,16 +80,23 @@ class Run:
         return read_toml(self.recipe_file).get("trained_on", {})
 
 
-def facts_of(data: "Dataset", data_dir: Path | None = None) -> dict:
-    """What a run remembers of its data, under [trained_on]: facts, not choices."""
+def facts_of(recipe: Recipe, data: "Dataset", data_dir: Path | None = None) -> dict:
+    """What a run remembers under [trained_on]: facts, not choices. What cannot be built of them is refused here."""
+    from .models import build
+
     facts = {
+        "num_parameters": build(recipe, data.image_shape, data.num_classes).num_parameters,
         "image_shape": list(data.image_shape),
         "num_classes": data.num_classes,
         "class_names": list(data.class_names),
         "published": data.published,
         "hashes": data.hashes,
     }
-    return facts if data_dir is None else facts | {"data_dir": str(data_dir.resolve())}
+    if recipe.data not in SOURCES:
+        facts["data_path"] = str(Path(recipe.data).resolve())
+    if data_dir is not None:
+        facts["data_dir"] = str(data_dir.resolve())
+    return facts
 
 
 def create_run(path: Path, recipe: Recipe, trained_on: dict, *, overwrite: bool = False) -> Run:
@@ -139,8 +146,8 @@ def load_classifier(run: Run) -> "Classifier":
     if not run.weights_file.exists():
         raise UserError(f"{run.path} has no weights yet: finish it with mmc train --out {run.path} --resume")
     recipe, facts = run.recipe, run.trained_on
-    if "image_shape" not in facts or "num_classes" not in facts:
-        raise UserError(f"{run.recipe_file} has no image_shape and num_classes under [trained_on]: train again")
+    if not _describes_images(facts):
+        raise UserError(f"{run.recipe_file} needs image_shape and num_classes under [trained_on]: train again")
     tensors, header = load_tensors(run.weights_file)
     if header.get("recipe") != recipe.fingerprint:
         raise UserError(f"{run.weights_file} belongs to another recipe than {run.recipe_file}: restore one of them")
@@ -181,20 +188,17 @@ def write_atomically(path: Path, contents: bytes) -> None:
     Raises:
         UserError: the disk is full, or the place cannot be written to.
     """
-    temporary = None
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with open(unfinished, "wb") as file:
             file.write(contents)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        os.replace(unfinished, path)
     except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise UserError(
                 f"cannot write {path} ({error.strerror}): make room there, or choose another place"
@@ -216,6 +220,13 @@ def read_metrics(run: Run) -> list[dict]:
 def write_metrics(run: Run, lines: list[dict]) -> None:
     """Replace the recorded epochs."""
     write_atomically(run.metrics_file, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def _describes_images(facts: dict) -> bool:
+    shape, num_classes = facts.get("image_shape"), facts.get("num_classes")
+    if not isinstance(shape, list) or len(shape) != 3:
+        return False
+    return all(type(number) is int and number > 0 for number in (*shape, num_classes))
 
 
 def _in_order(file: bytes) -> bytes:

@@ -52,7 +52,8 @@ def training_progress(name: str, epochs: int, *, quiet: bool) -> Iterator[Callab
             last = done == epochs or time.monotonic() - spoke > QUIET_FOR
             if event["epoch_done"] and last and not bar.console.is_terminal:
                 spoke = time.monotonic()
-                say(f"{name}: epoch {event['epoch'] + 1}/{epochs}, {note}, {event['seconds']:.1f} s", quiet=quiet)
+                left = event["seconds"] * (epochs - done)
+                say(f"{name}: epoch {event['epoch'] + 1}/{epochs}, {note}, {left:.0f} s left", quiet=quiet)
 
         yield show
 

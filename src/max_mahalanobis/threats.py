@@ -49,7 +49,7 @@ class ThreatModel(ABC):
 
     def sample(self, x: Images, seeds: Seeds) -> Images:
         """A random allowed image for each `x`; an image's draw depends on its seed alone."""
-        return (x + self._draw(x.shape, seeds).to(x.dtype)).clamp_(0, 1)
+        return self.project(x + self._draw(x.shape, seeds).to(x.dtype), x)
 
     def allows(self, x_adv: Images, x: Images, *, tolerance: float = 1e-6) -> Mask:
         """Per image: finite, within [0, 1] and within `eps` of `x`, each up to `tolerance`."""
@@ -82,8 +82,8 @@ class L2(ThreatModel):
     """The Euclidean length of the change is at most `eps`; random starts are uniform in the ball."""
 
     def size(self, delta: Tensor) -> PerExample:
-        """sqrt(sum delta^2)."""
-        return delta.flatten(1).norm(dim=1)
+        """sqrt(sum delta^2), summed in float64: in float32 a large image's rounding would outgrow the tolerance."""
+        return delta.flatten(1).norm(dim=1, dtype=torch.float64).to(delta.dtype)
 
     def steepest(self, gradient: Images) -> Images:
         """The gradient over its length; zero stays zero."""
@@ -92,8 +92,10 @@ class L2(ThreatModel):
         return gradient / self.size(gradient).clamp_min(1e-12).view(-1, 1, 1, 1)
 
     def _into_ball(self, delta: Images) -> Images:
+        rounding = 4 * torch.finfo(delta.dtype).eps  # the scaled perturbation must not come out longer than eps
         length = self.size(delta).clamp_min(torch.finfo(delta.dtype).tiny)
-        return delta * (self.eps / length).clamp_max(1).view(-1, 1, 1, 1)
+        share = torch.where(length > self.eps, self.eps / length * (1 - rounding), 1.0)
+        return delta * share.view(-1, 1, 1, 1)
 
     def _draw(self, shape: torch.Size, seeds: Seeds) -> Images:
         count = shape[1:].numel()
@@ -113,8 +115,8 @@ def make_threat(name: str, eps: float | int) -> ThreatModel:
 
 def check_images(x: Tensor, labels: Tensor) -> None:
     """Refuse what is no batch of images with labels: shape, dtype, range and NaN, each in one line."""
-    if x.ndim != 4 or not x.is_floating_point():
-        raise UserError(f"images must be float (batch, channels, height, width), got {x.dtype} {tuple(x.shape)}")
+    if x.ndim != 4 or x.dtype not in (torch.float32, torch.float64):
+        raise UserError(f"images must be float32 (batch, channels, height, width), got {x.dtype} {tuple(x.shape)}")
     if labels.shape != x.shape[:1] or labels.is_floating_point():
         raise UserError(f"labels must be {len(x)} integers, got {labels.dtype} {tuple(labels.shape)}")
     if len(x) and not bool(torch.isfinite(x).all()):

@@ -31,7 +31,7 @@ class Split(NamedTuple):
     labels: Tensor
     index: Tensor
 
-    def head(self, count: int) -> "Split":
+    def first(self, count: int) -> "Split":
         """The first `count` images (all of them when there are fewer)."""
         return Split(self.images[:count], self.labels[:count], self.index[:count])
 

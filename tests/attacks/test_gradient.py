@@ -6,7 +6,7 @@ import torch
 from linear import exact_distance, linear_problem
 from torch import nn
 
-from max_mahalanobis.attacks import ATTACKS, OBJECTIVES, bim, errs, fgsm, margin, mim, pgd, toward_random_class
+from max_mahalanobis.attacks import ATTACKS, OBJECTIVES, bim, fgsm, is_fooled, margin, mim, pgd, toward_random_class
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.threats import L2, Linf
 
@@ -36,7 +36,7 @@ def test_every_objective_fools_a_linear_model_given_room(objective, targeted):
     model, x, y = linear_problem(10)
     targets = (y + 1) % 10 if targeted else None
     x_adv = pgd(model, x, y, threat=Linf(0.4), objective=objective, targets=targets, steps=40)
-    assert errs(model(x_adv), y).float().mean() > 0.95
+    assert is_fooled(model(x_adv), y).float().mean() > 0.95
 
 
 @pytest.mark.parametrize(("threat", "dual"), [(Linf, 1), (L2, 2)])
@@ -44,7 +44,7 @@ def test_two_classes_fall_just_beyond_the_exact_distance_and_never_within(threat
     model, x, y = linear_problem(2, dtype=torch.float64)
     distance = exact_distance(model, x, y, dual=dual)
     for eps in distance.quantile(torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)).tolist():
-        fooled = errs(model(pgd(model, x, y, threat=threat(eps), objective=margin, steps=20)), y)
+        fooled = is_fooled(model(pgd(model, x, y, threat=threat(eps), objective=margin, steps=20)), y)
         assert fooled[distance < eps / 1.02].all()
         assert not fooled[distance > eps * 1.001].any()
 
@@ -53,7 +53,7 @@ def test_three_classes_fall_within_five_percent_of_the_exact_distance():
     model, x, y = linear_problem(3, dtype=torch.float64)
     distance = exact_distance(model, x, y, dual=1)
     eps = distance.median().item()
-    fooled = errs(model(pgd(model, x, y, threat=Linf(eps), objective=margin, steps=50, restarts=3)), y)
+    fooled = is_fooled(model(pgd(model, x, y, threat=Linf(eps), objective=margin, steps=50, restarts=3)), y)
     assert fooled[distance < eps / 1.05].all()
     assert not fooled[distance > eps * 1.001].any()
 
@@ -123,7 +123,7 @@ def test_restarts_never_lose_a_fooled_image():
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 30), nn.ReLU(), nn.Linear(30, 5))
     x = torch.rand(60, 1, 4, 4)
     y = model(x).argmax(dim=1)
-    fooled = [errs(model(pgd(model, x, y, threat=Linf(0.06), steps=3, restarts=n)), y) for n in (1, 5)]
+    fooled = [is_fooled(model(pgd(model, x, y, threat=Linf(0.06), steps=3, restarts=n)), y) for n in (1, 5)]
     assert (fooled[1] | ~fooled[0]).all()
     assert fooled[1].sum() > fooled[0].sum()
 
@@ -140,7 +140,7 @@ def test_a_random_start_depends_on_the_image_seed_and_not_on_its_neighbours():
 def test_the_true_label_decides_also_when_aimed_elsewhere():
     model, x, y = linear_problem(3)
     x_adv = toward_random_class(lambda *a, **k: pgd(*a, threat=Linf(0.4), steps=30, **k), model, x, y)
-    assert errs(model(x_adv), y).all()
+    assert is_fooled(model(x_adv), y).all()
 
 
 class Net(nn.Module):
@@ -211,7 +211,7 @@ def test_targets_equal_to_labels_are_refused():
 
 
 def test_logits_that_are_not_finite_count_as_a_mistake():
-    assert errs(torch.tensor([[1.0, torch.nan], [1.0, 0.0]]), torch.tensor([0, 0])).tolist() == [True, False]
+    assert is_fooled(torch.tensor([[1.0, torch.nan], [1.0, 0.0]]), torch.tensor([0, 0])).tolist() == [True, False]
 
 
 def test_an_empty_batch_comes_back_empty():

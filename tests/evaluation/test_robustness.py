@@ -113,14 +113,14 @@ def test_batch_size_moves_no_verdict_beyond_rounding_on_real_digits(digits, digi
 
 
 def test_twice_at_one_batch_size_is_equal_bit_for_bit(digits, digits_mmc):
-    part = digits.test.head(100)
+    part = digits.test.first(100)
     first, second = (evaluate(digits_mmc, part, threat=L2(0.5), seed=3) for _ in range(2))
     for one, two in zip(first, second, strict=True):
         assert (one.fooled, one.size) == (two.fooled, two.size)
 
 
 def test_an_image_is_judged_alike_whatever_its_neighbours(digits, digits_mmc):
-    rows = evaluate(digits_mmc, digits.test.head(60), threat=Linf(0.1))
+    rows = evaluate(digits_mmc, digits.test.first(60), threat=Linf(0.1))
     last = Split(*(tensor[50:60] for tensor in digits.test))
     for whole, part in zip(rows, evaluate(digits_mmc, last, threat=Linf(0.1)), strict=True):
         assert part.fooled == whole.fooled[50:60]

@@ -9,7 +9,7 @@ from linear import exact_distance, linear_problem
 from torch import Tensor, nn
 
 from max_mahalanobis import Recipe, train
-from max_mahalanobis.attacks import errs
+from max_mahalanobis.attacks import is_fooled
 from max_mahalanobis.threats import L2, Linf
 from max_mahalanobis.types import as_pixels
 
@@ -68,5 +68,5 @@ def _victim(trained: nn.Module, digits, *, Linf_eps: float, L2_eps: float) -> Vi
     model = copy.deepcopy(trained).eval().requires_grad_(False)
     x, y = as_pixels(digits.test.images), digits.test.labels
     with torch.no_grad():
-        right = ~errs(model(x), y)
+        right = ~is_fooled(model(x), y)
     return Victim(model, x[right], y[right], {Linf: Linf_eps, L2: L2_eps})

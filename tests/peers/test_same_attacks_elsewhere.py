@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from max_mahalanobis.attacks import bim, errs, fgsm, margin, mim, own_distance, pgd
+from max_mahalanobis.attacks import bim, fgsm, is_fooled, margin, mim, own_distance, pgd
 from max_mahalanobis.threats import L2, Linf
 
 pytestmark = pytest.mark.peers
@@ -144,7 +144,7 @@ def attacked(name, threat, victim, **settings):
 
 def robust_accuracy(victim, x_adv) -> float:
     with torch.no_grad():
-        return 1 - errs(victim.model(x_adv), victim.y).double().mean().item()
+        return 1 - is_fooled(victim.model(x_adv), victim.y).double().mean().item()
 
 
 def share_equal(ours, theirs) -> float:

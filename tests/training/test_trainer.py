@@ -50,9 +50,9 @@ def test_adversarial_training_holds_better_than_plain(digits):
 
     held = {}
     for adversary in ("none", "pgd"):
-        model = train(Recipe(head="softmax", epochs=15, adversary=adversary, adversary_steps=5), digits, device="cpu")
+        model = train(Recipe(head="softmax", epochs=8, adversary=adversary, adversary_steps=3), digits, device="cpu")
         held[adversary] = 1 - sum(worst_case(evaluate(model, digits.test, threat=Linf(0.1)))) / len(digits.test.labels)
-    assert held["pgd"] > held["none"] + 0.15
+    assert held["pgd"] > held["none"] + 0.1
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])

@@ -3,7 +3,7 @@
 from ..types import Attack
 from .compose import random_wrong_targets, toward_random_class
 from .gradient import bim, fgsm, mim, pgd
-from .manners import errs, undisturbed
+from .manners import is_fooled, undisturbed
 from .objectives import OBJECTIVES, cross_entropy, dlr, margin, nearest_other, own_distance
 
 ATTACKS: dict[str, Attack] = {"fgsm": fgsm, "bim": bim, "pgd": pgd, "mim": mim}
@@ -14,8 +14,8 @@ __all__ = [
     "bim",
     "cross_entropy",
     "dlr",
-    "errs",
     "fgsm",
+    "is_fooled",
     "margin",
     "mim",
     "nearest_other",

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ..draws import uniform
 from ..types import Attack, Model
+from .manners import undisturbed
 
 _TARGET_STREAM = 7919
 
@@ -21,6 +22,6 @@ def toward_random_class(attack: Attack, model: Model, x: Tensor, y: Tensor, *, s
     An image still counts as fooled when it is not classified as `y`. Bind the attack with `partial`.
     """
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
-    with torch.no_grad():
+    with undisturbed(model), torch.no_grad():
         num_classes = model(x[:1]).shape[1]
     return attack(model, x, y, targets=random_wrong_targets(y, num_classes, seeds), seeds=seeds)

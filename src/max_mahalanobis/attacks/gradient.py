@@ -13,7 +13,7 @@ from ..draws import derive
 from ..errors import UserError
 from ..threats import ThreatModel
 from ..types import Model, Objective
-from .manners import check_call, errs, undisturbed
+from .manners import check_call, is_fooled, undisturbed
 from .objectives import cross_entropy
 
 
@@ -50,16 +50,19 @@ def pgd(
     check_call(model, x, y, targets, seeds)
     if steps < 1 or restarts < 1:
         raise UserError(f"steps and restarts must be at least 1, got {steps} and {restarts}")
+    if restarts > 1 and not random_start:
+        raise UserError(f"{restarts} restarts without a random start repeat one attack: set random_start=True")
     if step_size is not None and not step_size >= 0:
         raise UserError(f"step_size must not be negative, got {step_size}")
     step_size = 2.5 * threat.eps / steps if step_size is None else step_size
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
+    x, y = x.detach(), y.long()
     x_adv, held = x.clone(), torch.arange(len(x), device=x.device)
     with undisturbed(model):
         for restart in range(restarts):
             if restart > 0:
                 with torch.no_grad():
-                    held = held[~errs(model(x_adv[held]), y[held])]
+                    held = held[~is_fooled(model(x_adv[held]), y[held])]
             if len(held) == 0:
                 break
             start = threat.sample(x[held], derive(seeds[held], restart)) if random_start else x[held]
@@ -101,19 +104,19 @@ def _ascend(
         x_adv.requires_grad_(True)
         with torch.enable_grad():
             logits = model(x_adv)
-            keep = ~errs(logits.detach(), y) if stop_when_fooled else None
             score = objective(logits, y, targets)
-        if keep is not None and not bool(keep.all()):
-            found[place[~keep]] = x_adv.detach()[~keep]
-            if not bool(keep.any()):
-                return found
-            score = score[keep]
-        gradient = torch.autograd.grad(score.sum(), x_adv)[0]
+        keep = ~is_fooled(logits.detach(), y) if stop_when_fooled else None
+        leaves = keep is not None and not bool(keep.all())
+        gradient = torch.autograd.grad(score[keep].sum() if leaves else score.sum(), x_adv)[0]
         x_adv = x_adv.detach()
-        if keep is not None and not bool(keep.all()):
+        if leaves:
+            found[place[~keep]] = x_adv[~keep]
             x_adv, gradient, x, y, place = x_adv[keep], gradient[keep], x[keep], y[keep], place[keep]
             targets = None if targets is None else targets[keep]
             velocity = None if velocity is None else velocity[keep]
+            if len(place) == 0:
+                return found
+        gradient = torch.nan_to_num(gradient)  # where a model has no slope, an image stays as it is
         if momentum > 0:
             scale = gradient.flatten(1).abs().mean(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
             gradient = gradient / scale.view(-1, 1, 1, 1)
@@ -124,12 +127,21 @@ def _ascend(
     return found
 
 
-def fgsm(model: Model, x: Tensor, y: Tensor, *, threat: ThreatModel, **settings) -> Tensor:
+def fgsm(
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    threat: ThreatModel,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+    objective: Objective = cross_entropy,
+) -> Tensor:
     """Fast gradient sign method: one step of length eps from the image (Goodfellow et al. 2015, arXiv:1412.6572).
 
-    `settings` are those of `pgd` that one step has: targets, seeds, objective.
+    `seeds` is taken, as every attack does, and not used: nothing here is random.
     """
-    return bim(model, x, y, threat=threat, steps=1, **settings)
+    return bim(model, x, y, threat=threat, targets=targets, objective=objective, steps=1)
 
 
 def bim(
@@ -138,16 +150,16 @@ def bim(
     y: Tensor,
     *,
     threat: ThreatModel,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+    objective: Objective = cross_entropy,
     steps: int = 10,
     step_size: float | None = None,
-    **settings,
+    stop_when_fooled: bool = True,
 ) -> Tensor:
-    """Basic iterative method (Kurakin et al. 2017, arXiv:1607.02533): from the image itself, step eps / steps.
-
-    `settings` are those of `pgd`: targets, seeds, objective, stop_when_fooled.
-    """
-    step_size = threat.eps / max(steps, 1) if step_size is None else step_size
-    return pgd(model, x, y, threat=threat, steps=steps, step_size=step_size, random_start=False, **settings)
+    """Basic iterative method (Kurakin et al. 2017, arXiv:1607.02533): PGD from the image itself, step eps / steps."""
+    settings = {"objective": objective, "steps": steps, "step_size": step_size, "stop_when_fooled": stop_when_fooled}
+    return mim(model, x, y, threat=threat, targets=targets, momentum=0.0, **settings)
 
 
 def mim(
@@ -156,18 +168,29 @@ def mim(
     y: Tensor,
     *,
     threat: ThreatModel,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+    objective: Objective = cross_entropy,
     steps: int = 10,
     step_size: float | None = None,
     momentum: float = 1.0,
-    random_start: bool = False,
-    **settings,
+    stop_when_fooled: bool = True,
 ) -> Tensor:
     """Momentum iterative method (Dong et al. 2018, https://arxiv.org/abs/1710.06081), step eps / steps.
 
-    g <- momentum * g + gradient / mean|gradient|, then a step along g. (The paper divides by the sum of |gradient|: a
-    constant factor, which the steepest direction does not see.) `settings` are those of `pgd`: targets, seeds,
-    objective, restarts, stop_when_fooled.
+    g <- momentum * g + gradient / mean|gradient|, then a step along g, from the image itself. (The paper divides by the
+    sum of |gradient|: a constant factor, which the steepest direction does not see.)
     """
-    step_size = threat.eps / max(steps, 1) if step_size is None else step_size
-    settings |= {"momentum": momentum, "random_start": random_start}
-    return pgd(model, x, y, threat=threat, steps=steps, step_size=step_size, **settings)
+    return pgd(
+        model,
+        x,
+        y,
+        threat=threat,
+        targets=targets,
+        objective=objective,
+        steps=steps,
+        step_size=threat.eps / max(steps, 1) if step_size is None else step_size,
+        random_start=False,
+        momentum=momentum,
+        stop_when_fooled=stop_when_fooled,
+    )

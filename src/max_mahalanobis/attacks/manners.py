@@ -16,32 +16,30 @@ def undisturbed(model: Model, *, mode: str = "eval") -> Iterator[None]:
     """Within: parameters need no gradients and the model is in evaluation mode; afterwards all is as before.
 
     `mode="train"` is for adversarial training in the authors' manner: batch statistics are used while crafting, and
-    the running ones stay untouched. A model that is a plain function is left alone.
+    the running ones are put back. A model that is a plain function is left alone.
     """
     if not isinstance(model, nn.Module):
         yield
         return
     training = [(module, module.training) for module in model.modules()]
     needed = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    momenta = [(m, m.momentum) for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    running = [(buffer, buffer.clone()) for buffer in _running_statistics(model)] if mode == "train" else []
     try:
         if any(flag != (mode == "train") for _, flag in training):
             model.train(mode == "train")
         for parameter in needed:
             parameter.requires_grad_(False)
-        for module, _ in momenta:
-            module.momentum = 0.0
         yield
     finally:
-        for module, momentum in momenta:
-            module.momentum = momentum
         for parameter in needed:
             parameter.requires_grad_(True)
         for module, flag in training:
             module.training = flag
+        for buffer, before in running:
+            buffer.copy_(before)
 
 
-def errs(logits: Tensor, y: Tensor) -> Mask:
+def is_fooled(logits: Tensor, y: Tensor) -> Mask:
     """Per image: the prediction is not the true label, or no prediction can be made of the logits."""
     return (logits.argmax(dim=1) != y) | ~torch.isfinite(logits).all(dim=1)
 
@@ -54,3 +52,9 @@ def check_call(model: Model, x: Tensor, y: Tensor, targets: Tensor | None, seeds
             raise UserError(f"{name} must be {len(y)} integers, got {value.dtype} {tuple(value.shape)}")
     if targets is not None and bool((targets == y).any()):
         raise UserError(f"targets must differ from the labels, image {int((targets == y).nonzero()[0])} has both equal")
+
+
+def _running_statistics(model: nn.Module) -> Iterator[Tensor]:
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            yield from module.buffers()

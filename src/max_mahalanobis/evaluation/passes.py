@@ -1,4 +1,4 @@
-"""Counting what an attack spends, by a wrapper around the model that no attack can talk its way past."""
+"""Counting what an attack spends, by a wrapper around the model."""
 
 from torch import Tensor, nn
 

@@ -21,7 +21,7 @@ def collect_pictures(
     The attack is 20-step PGD on the margin. Centers are the head's preset ones or, where a head has none, the means
     of the clean features of each class.
     """
-    part = split.head(num_features)
+    part = split.first(num_features)
     device = next(model.parameters()).device
     x, y = as_pixels(part.images).to(device), part.labels.to(device)
     attack = partial(pgd, threat=threat, objective=margin, steps=20)

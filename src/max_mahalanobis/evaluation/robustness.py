@@ -3,12 +3,13 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .. import __version__
-from ..attacks import errs, undisturbed
+from ..attacks import is_fooled, undisturbed
 from ..draws import derive
 from ..errors import AttackCheated, UserError
 from ..results import AttackResult
@@ -60,25 +61,30 @@ def evaluate(
     shared = names | {
         "suite": suite if isinstance(suite, str) else "custom",
         "data_hash": data_hash(split),
-        "weights_hash": weights_hash(model) if isinstance(model, nn.Module) else "",
+        "weights_hash": weights_hash(model),
         "threat": threat.name,
         "eps": float(threat.eps),
         "seed": seed,
         "version": __version__,
         "index": split.index.tolist(),
     }
+    judge = _Judge(model, split, threat, batch_size, seed, device, progress)
     with undisturbed(model):
-        correct = ~_mistakes(model, split, batch_size, device)
+        correct = ~judge.mistakes()
         rows = []
         for name, attack in attacks.items():
-            measured = _run(model, split, correct, attack, threat, name, batch_size, seed, device, progress)
+            measured = judge.run(name, attack, correct)
+            if weights_hash(model) != shared["weights_hash"]:
+                raise AttackCheated(f"{name} changed the model's weights: load the model again")
             settings = describe(attack) | {"batch_size": batch_size}
             rows.append(AttackResult(attack=name, settings=settings, correct=correct.tolist(), **shared, **measured))
     return rows
 
 
-def weights_hash(model: nn.Module) -> str:
-    """Sixteen hexadecimal digits of everything in the model's state_dict: names, shapes and values."""
+def weights_hash(model: Model) -> str:
+    """Sixteen hexadecimal digits of a module's state_dict: names, shapes and values; of a plain function, nothing."""
+    if not isinstance(model, nn.Module):
+        return ""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
@@ -98,6 +104,7 @@ def _as_split(split: Split | tuple[Tensor, Tensor]) -> Split:
     if not isinstance(split, Split):
         images, labels = split
         split = Split(images, labels, torch.arange(len(images)))
+    split = split._replace(labels=split.labels if split.labels.is_floating_point() else split.labels.long())
     if len(split.images) == 0:
         raise UserError("no images to evaluate")
     for start in range(0, len(split.images), 4096):
@@ -106,61 +113,63 @@ def _as_split(split: Split | tuple[Tensor, Tensor]) -> Split:
     return split
 
 
-def _mistakes(model: Model, split: Split, batch_size: int, device: torch.device | str) -> Tensor:
-    """Per image, on the CPU: is the clean image classified wrongly?"""
-    flags = []
-    with torch.no_grad():
-        for start in range(0, len(split.images), batch_size):
-            x = as_pixels(split.images[start : start + batch_size]).to(device)
-            y = split.labels[start : start + batch_size].to(device)
-            logits = model(x)
-            _check_logits(logits, y)
-            flags.append(errs(logits, y).cpu())
-    return torch.cat(flags)
+@dataclass(frozen=True)
+class _Judge:
+    """Runs attacks on one model and split, and looks at what they hand back with its own eyes."""
 
+    model: Model
+    split: Split
+    threat: ThreatModel
+    batch_size: int
+    seed: int
+    device: torch.device | str
+    progress: Progress | None
 
-def _check_logits(logits: Tensor, y: Tensor) -> None:
-    if logits.ndim != 2 or len(logits) != len(y):
-        raise UserError(f"the model must return logits (batch, classes), got shape {tuple(logits.shape)}")
-    if y.min() < 0 or y.max() >= logits.shape[1]:
-        raise UserError(f"labels reach from {y.min()} to {y.max()}, but the model has {logits.shape[1]} classes")
+    def mistakes(self) -> Tensor:
+        """Per image, on the CPU: whether the clean image is classified wrongly."""
+        return torch.cat(
+            [self._fooled(*self._batch(rows)).cpu() for rows in self._rows(torch.arange(len(self.split.labels)))]
+        )
 
+    def run(self, name: str, attack: Attack, correct: Tensor) -> dict:
+        """One attack over all rightly classified images: what it fooled, at which size, for how many passes."""
+        fooled, size = ~correct, torch.zeros(len(correct))
+        attacked = correct.nonzero().squeeze(1)
+        counter, seconds, done = PassCounter(self.model), 0.0, 0
+        for rows in self._rows(attacked):
+            x, y = self._batch(rows)
+            seeds = derive(self.seed, self.split.index[rows]).to(self.device)
+            began = time.perf_counter()
+            x_adv = attack(counter, x.clone(), y.clone(), seeds=seeds).detach()
+            seconds += time.perf_counter() - began
+            _verify(name, x_adv, x, self.threat)
+            fooled[rows] = self._fooled(x_adv, y).cpu()
+            size[rows] = self.threat.size(x_adv - x).float().cpu()
+            done += len(rows)
+            if self.progress is not None:
+                self.progress(name, done, len(attacked))
+        return {
+            "fooled": fooled.tolist(),
+            "size": size.tolist(),
+            "forwards": counter.forwards,
+            "backwards": counter.backwards,
+            "seconds": round(seconds, 3),
+        }
 
-def _run(
-    model: Model,
-    split: Split,
-    correct: Tensor,
-    attack: Attack,
-    threat: ThreatModel,
-    name: str,
-    batch_size: int,
-    seed: int,
-    device: torch.device | str,
-    progress: Progress | None,
-) -> dict:
-    """One attack over all rightly classified images: what it fooled, at which size, for how many passes."""
-    fooled, size = ~correct, torch.zeros(len(correct))
-    attacked = correct.nonzero().squeeze(1)
-    counter, seconds = PassCounter(model), 0.0
-    for start in range(0, len(attacked), batch_size):
-        rows = attacked[start : start + batch_size]
-        x, y = as_pixels(split.images[rows]).to(device), split.labels[rows].to(device)
-        began = time.perf_counter()
-        x_adv = attack(counter, x.clone(), y, seeds=derive(seed, split.index[rows]).to(device))
-        seconds += time.perf_counter() - began
-        _verify(name, x_adv, x, threat)
-        with torch.no_grad():
-            fooled[rows] = errs(model(x_adv), y).cpu()
-        size[rows] = threat.size(x_adv - x).float().cpu()
-        if progress is not None:
-            progress(name, start + len(rows), len(attacked))
-    return {
-        "fooled": fooled.tolist(),
-        "size": size.tolist(),
-        "forwards": counter.forwards,
-        "backwards": counter.backwards,
-        "seconds": round(seconds, 3),
-    }
+    def _rows(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return rows.split(self.batch_size) if len(rows) else ()
+
+    def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return as_pixels(self.split.images[rows]).to(self.device), self.split.labels[rows].to(self.device)
+
+    def _fooled(self, x: Tensor, y: Tensor) -> Tensor:
+        with undisturbed(self.model), torch.no_grad():
+            logits = self.model(x)
+        if logits.ndim != 2 or len(logits) != len(y):
+            raise UserError(f"the model must return logits (batch, classes), got shape {tuple(logits.shape)}")
+        if y.min() < 0 or y.max() >= logits.shape[1]:
+            raise UserError(f"labels reach from {y.min()} to {y.max()}, but the model has {logits.shape[1]} classes")
+        return is_fooled(logits, y)
 
 
 def _verify(name: str, x_adv: Tensor, x: Tensor, threat: ThreatModel) -> None:

@@ -18,10 +18,10 @@ def quick(threat: ThreatModel) -> Suite:
 
 
 def paper(threat: ThreatModel) -> Suite:
-    """The first-order attacks of the paper's tables, with true labels, then every objective with 40 steps.
+    """The first-order attacks of the authors' code, with true labels, then every objective with 40 steps.
 
-    The paper's PGD takes steps of 1/4 of its eps = 8/256 from a random start, for 10 and for 50 steps, untargeted and
-    toward a random wrong class.
+    Their PGD takes steps of 2/256 from a random start, a quarter of the smallest budget they report: here a quarter of
+    any; for 10 and for 50 steps, untargeted and toward a random wrong class.
     """
     settings = {"threat": threat, "objective": cross_entropy, "step_size": threat.eps / 4}
     untargeted = {

@@ -15,11 +15,12 @@ from ..recipe import Recipe
 from ..reports.page import write_page
 from ..reports.reading import read_run
 from ..reports.tables import accuracy_tables
-from ..runs import Run, create_run, facts_of
+from ..runs import Run, create_run, facts_of, write_atomically
 from ..terminal import attack_progress, print_reading, print_tables, training_progress
 from ..threats import Linf
 from ..training import fill_defaults, train
 
+MARK = ".quickstart"  # in a folder that may be replaced
 CAST = {
     "SCE": Recipe(head="softmax"),
     "MMC": Recipe(head="mmc"),
@@ -31,6 +32,7 @@ CAST = {
 def tell(out: Path, *, seed: int, device: str, quiet: bool) -> None:
     """Train, attack and judge the four; print the table, what to take away, and where the page is."""
     _clear(out)
+    write_atomically(out / MARK, b"made by mmc quickstart, which replaces this folder\n")
     data = load_dataset("digits", seed=seed)
     runs = [_act(out / name, recipe, seed, data, device, quiet) for name, recipe in CAST.items()]
     records = [read_run(run.path) for run in runs]
@@ -44,7 +46,7 @@ def tell(out: Path, *, seed: int, device: str, quiet: bool) -> None:
 def _act(path: Path, recipe: Recipe, seed: int, data: Dataset, device: str, quiet: bool) -> Run:
     """One of the four, trained and attacked."""
     recipe = fill_defaults(Recipe(**vars(recipe) | {"seed": seed}))
-    run = create_run(path, recipe, facts_of(data))
+    run = create_run(path, recipe, facts_of(recipe, data))
     with training_progress(run.name, recipe.epochs, quiet=quiet) as show:
         model = train(recipe, data, run=run, device=device, progress=show).to(device)
     with attack_progress(run.name, quiet=quiet) as show:
@@ -57,8 +59,6 @@ def _clear(out: Path) -> None:
     """Remove an earlier quickstart, and nothing else."""
     if not out.exists():
         return
-    ours = {*CAST, "report.html"}
-    strangers = sorted(entry.name for entry in out.iterdir() if entry.name not in ours) if out.is_dir() else [out.name]
-    if strangers:
-        raise UserError(f"{out} holds {strangers[0]}, which is no quickstart's: choose another --out")
+    if not (out / MARK).exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} exists and was not made by mmc quickstart: choose another --out")
     shutil.rmtree(out)

@@ -39,5 +39,6 @@ def build(
         if recipe.normalization == "pixel_mean":
             normalize = SubtractMean(torch.zeros(tuple(image_shape)) if mean is None else mean)
         classifier = Classifier(backbone, head, normalize=normalize)
-        he_normal_(classifier)
+        if recipe.initialization == "he_normal":
+            he_normal_(classifier)
     return classifier

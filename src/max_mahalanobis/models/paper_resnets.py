@@ -113,5 +113,7 @@ def _pooled_linear(channels: int, dim: int) -> nn.Sequential:
 
 
 def _check_size(name: str, image_shape: tuple[int, int, int]) -> None:
-    if min(image_shape[1:]) < 4:
-        raise UserError(f"{name} needs images of at least 4 x 4 pixels, got {image_shape[1]} x {image_shape[2]}")
+    if min(image_shape[1:]) < 5:  # smaller ones end at one pixel, and BatchNorm has no variance of one value
+        raise UserError(
+            f"{name} needs images of at least 5 x 5 pixels, got {image_shape[1]} x {image_shape[2]}: use mlp"
+        )

@@ -30,8 +30,8 @@ class Mlp(nn.Module):
 class SmallCnn(nn.Module):
     """Two 4 x 4 convolutions of stride 2 with ReLU (32, then 64 channels), a hidden layer of 128, linear features.
 
-    Without BatchNorm; needs images of at least 4 x 4. The layout is that of Wong and Kolter's MNIST network (2018,
-    https://arxiv.org/abs/1711.00851), twice as wide.
+    Without BatchNorm; needs images of at least 4 x 4. The layout follows Wong and Kolter's MNIST network (2018,
+    https://arxiv.org/abs/1711.00851), with more channels.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], *, dim: int = 64):

@@ -1,16 +1,15 @@
 """What a run left on disk, read back as one record."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
 from ..recipe import read_toml
-from ..results import AttackResult
+from ..results import AttackResult, read_lines, read_results
 
 EVALUATE_FIRST = "run `mmc evaluate` on it first"
 
@@ -64,7 +63,7 @@ def _read(path: Path) -> list[RunRecord]:
         return [_read_folder(path)]
     if not path.exists():
         raise UserError(f"there is no {path}: give a run folder made by `mmc train`, or a .jsonl of result rows")
-    rows = _parse_lines(path, AttackResult.from_json)
+    rows = read_results(path)
     if not rows:
         raise UserError(f"{path} holds no result rows: give a run folder, and {EVALUATE_FIRST}")
     names = dict.fromkeys(row.run for row in rows)
@@ -75,13 +74,13 @@ def _read_folder(folder: Path) -> RunRecord:
     recipe, results = folder / "recipe.toml", folder / "results.jsonl"
     if not recipe.exists() and not results.exists():
         raise UserError(f"{folder} is not a run folder (it has no recipe.toml): give one that `mmc train` made")
-    rows = _parse_lines(results, AttackResult.from_json)
+    rows = read_results(results)
     if not rows:
         raise UserError(f"{folder} holds no results: {EVALUATE_FIRST}")
     return replace(
         _record(folder.resolve().name, rows),
         recipe=read_toml(recipe) if recipe.exists() else None,
-        metrics=_parse_lines(folder / "metrics.jsonl", _parse_object),
+        metrics=read_lines(folder / "metrics.jsonl", _parse_object),
         pictures=_read_pictures(folder / "pictures.npz"),
     )
 
@@ -97,39 +96,9 @@ def _record(name: str, rows: list[AttackResult]) -> RunRecord:
 
 
 def _identity(row: AttackResult) -> tuple:
-    settings = {
-        key: value for key, value in row.settings.items() if key != "batch_size"
-    }  # verdicts do not depend on it
+    settings = {key: value for key, value in row.settings.items() if key != "batch_size"}  # moves no verdict
     settings = json.dumps(settings, sort_keys=True)
     return row.data, row.split, row.suite, row.attack, settings, row.threat, row.eps, row.seed, tuple(row.index)
-
-
-def _parse_lines(path: Path, parse: Callable[[str], Any]) -> list:
-    if not path.exists():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not text ({error}): give a run folder or a .jsonl of result rows") from error
-    return [_parse_line(path, number, line, parse) for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _parse_line(path: Path, number: int, line: str, parse: Callable[[str], Any]):
-    try:
-        value = parse(line)
-        if isinstance(value, AttackResult):
-            _check_lengths(value)
-        return value
-    except UserError as error:
-        raise UserError(f"{path} line {number}: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} line {number} is damaged ({error}): delete that line or make the file anew") from error
-
-
-def _check_lengths(row: AttackResult) -> None:
-    lengths = {len(row.index), len(row.correct), len(row.fooled), len(row.size)}
-    if len(lengths) > 1 or 0 in lengths:
-        raise ValueError("index, correct, fooled and size must have one entry per image, and at least one")
 
 
 def _parse_object(line: str) -> dict:

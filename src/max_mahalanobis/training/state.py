@@ -4,11 +4,10 @@ import torch
 
 from ..errors import UserError
 from ..models import Classifier
-from ..recipe import Recipe
 from ..runs import Run, load_tensors, save_tensors
 
 
-def save_state(run: Run, model: Classifier, optimizer: torch.optim.Optimizer, recipe: Recipe, epochs_done: int) -> None:
+def save_state(run: Run, model: Classifier, optimizer: torch.optim.Optimizer, epochs_done: int) -> None:
     """Weights and optimizer after `epochs_done` epochs, atomically.
 
     Nothing else is needed: order, augmentation and attacks are drawn from the recipe's seed and the epoch's number.
@@ -18,15 +17,15 @@ def save_state(run: Run, model: Classifier, optimizer: torch.optim.Optimizer, re
         for name, value in slots.items():
             if value is not None:
                 tensors[f"optimizer.{number}.{name}"] = torch.as_tensor(value)
-    save_tensors(run.state_file, tensors, {"recipe": recipe.fingerprint, "epochs_done": str(epochs_done)})
+    save_tensors(run.state_file, tensors, {"recipe": run.recipe.fingerprint, "epochs_done": str(epochs_done)})
 
 
-def restore_state(run: Run, model: Classifier, optimizer: torch.optim.Optimizer, recipe: Recipe) -> int:
+def restore_state(run: Run, model: Classifier, optimizer: torch.optim.Optimizer) -> int:
     """Put weights and optimizer back and return the epochs done: 0 when none was finished before the crash."""
     if not run.state_file.exists():
         return 0
     tensors, header = load_tensors(run.state_file)
-    if header.get("recipe") != recipe.fingerprint:
+    if header.get("recipe") != run.recipe.fingerprint:
         raise UserError(f"{run.state_file} belongs to another recipe: train into another folder, or --overwrite")
     model.load_state_dict(_part(tensors, "model."))
     slots: dict[int, dict[str, torch.Tensor]] = {}

@@ -1,0 +1,84 @@
+import dataclasses
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from max_mahalanobis.errors import UserError
+from max_mahalanobis.options import _number, parse
+from max_mahalanobis.recipe import FORMAT, Recipe, check_eps
+
+OTHER = {  # a legal value other than the default for every field
+    "data": "mnist", "validation": 0.2, "model": "small_cnn", "blocks": 3, "dim": 32, "normalization": "none",
+    "initialization": "torch",
+    "head": "softmax", "norm": 5.0, "convention": "authors_code", "optimizer": "sgd", "learning_rate": 0.1,
+    "schedule": "step", "weight_decay": 1e-4, "weight_decay_scope": "all", "epochs": 3, "batch_size": 32,
+    "augmentation": "shift", "adversary": "pgd", "threat": "l2", "eps": 0.5, "adversary_steps": 5,
+    "adversary_step_size": 0.01, "adversary_objective": "margin", "adversary_targeted": True,
+    "adversary_batchnorm": "train", "adversary_warmup": 0.0, "precision": "bf16-mixed", "seed": 1,
+}  # fmt: skip
+
+
+def test_every_field_changes_the_fingerprint():
+    assert OTHER.keys() == {field.name for field in dataclasses.fields(Recipe)}
+    prints = {Recipe(**{name: value}).fingerprint for name, value in OTHER.items()} | {Recipe().fingerprint}
+    assert len(prints) == len(OTHER) + 1
+
+
+def test_fingerprints_never_change():
+    """Weights on disk carry them: whoever moves them makes every run of this format unreadable."""
+    assert Recipe().fingerprint == "44136fa355b3"
+    assert Recipe(data="mnist", norm=1.0, epochs=8).fingerprint == "8eb41d94cf10"
+
+
+def test_equal_recipes_have_equal_fingerprints():
+    assert Recipe(norm=5, eps=1) == Recipe(norm=5.0, eps=1.0)
+    assert Recipe(norm=5, eps=1).fingerprint == Recipe(norm=5.0, eps=1.0).fingerprint
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(**OTHER), Recipe(data='my "own" \\ ünï.npz', eps=8 / 255)])
+def test_a_recipe_survives_its_file_with_facts_beside_it(tmp_path, recipe):
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe.to_toml(trained_on={"image_shape": [1, 8, 8]}), encoding="utf-8")
+    assert Recipe.from_toml(path) == recipe
+    assert tomllib.loads(path.read_text(encoding="utf-8"))["format"] == FORMAT
+
+
+@given(st.fractions(min_value=0, max_value=1, max_denominator=10**6))
+def test_every_budget_survives_the_file_exactly(fraction):
+    values = tomllib.loads(Recipe(eps=float(fraction)).to_toml())
+    assert values["eps"] == float(fraction)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("epochs", 0), ("epochs", True), ("epochs", 1.5), ("epochs", "3"), ("norm", 0.0), ("norm", float("nan")),
+     ("learning_rate", float("inf")), ("weight_decay", -1.0), ("validation", 0.0), ("validation", 1.0),
+     ("adversary_warmup", 1.1), ("adversary_targeted", 1), ("model", "vgg"), ("head", "mm"), ("threat", "l7"),
+     ("adversary_objective", "dlr_"), ("data", 3), ("seed", 2**62), ("eps", -0.1), ("eps", 1.1)],
+)  # fmt: skip
+def test_what_could_not_train_is_refused_with_its_name_and_value(setting, value):
+    with pytest.raises(UserError, match=setting.split("_")[0]) as refusal:
+        Recipe(**{setting: value})
+    assert str(value) in str(refusal.value)
+
+
+def test_a_budget_above_one_is_refused_in_linf_alone():
+    check_eps(2.0, "l2")
+    check_eps(1.0, "Linf")
+    check_eps(None, "linf")
+    with pytest.raises(UserError, match="write 8/255 for 8"):
+        check_eps(8.0, "Linf")
+
+
+@pytest.mark.parametrize(("word", "number"), [("8/255", 8 / 255), ("1e-3", 1e-3), ("3", 3.0), ("-1/2", -0.5)])
+def test_a_fraction_is_a_number(word, number):
+    assert _number(word) == number
+
+
+def test_every_field_of_a_recipe_is_an_option_of_train():
+    words = ["train", "--out", "x"]
+    for name, value in OTHER.items():
+        words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    assert parse(words).recipe == Recipe(**OTHER)
