@@ -64,7 +64,8 @@ def test_diverged_training_exits_with_1_and_names_the_remedy(done):
     result = done["train --out diverged --learning-rate 1e30 --epochs 1"]
     assert (result["code"], result["out"]) == (1, "")
     assert result["err"].splitlines()[-1] == (
-        "mmc: loss is nan in epoch 1, by step 19: lower --learning-rate (now 1e+30) or --norm; the last finished epoch is kept"
+        "mmc: loss is nan in epoch 1, by step 19: lower --learning-rate (now 1e+30) or --norm; "
+        "the last finished epoch is kept"
     )
 
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from max_mahalanobis.centers import max_mahalanobis_centers
+from max_mahalanobis.errors import UserError
 from max_mahalanobis.heads import HEADS, MMCHead, make_head
 
 FEATURES = torch.randn(7, 16, generator=torch.Generator().manual_seed(0))
@@ -58,9 +59,14 @@ def test_mmc_centers_are_saved_and_never_trained():
     torch.testing.assert_close(head.state_dict()["centers"], max_mahalanobis_centers(5, 16, norm=3.0).float())
 
 
-def test_given_centers_replace_the_simplex():
+def test_given_centers_replace_the_simplex_and_stay_the_callers():
     centers = torch.eye(3, 4)
-    torch.testing.assert_close(MMCHead(4, 3, centers=centers).centers, centers)
+    head = MMCHead(4, 3, centers=centers)
+    torch.testing.assert_close(head.centers, centers)
+    head.centers.zero_()
+    torch.testing.assert_close(centers, torch.eye(3, 4))
+    with pytest.raises(UserError, match=r"centers must be \(5, 4\), got \(3, 4\)"):
+        MMCHead(4, 5, centers=centers)
 
 
 def test_mmc_training_loss_computes_no_distance_to_other_centers():

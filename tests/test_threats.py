@@ -35,6 +35,17 @@ def test_samples_are_allowed_and_depend_on_the_image_seed_alone(name, eps, seed)
 
 
 @pytest.mark.parametrize("name", THREATS)
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_large_images_stay_within_the_tolerance(name, share):
+    """Half a million float32 roundings must not add up to more than 1e-6."""
+    threat = make_threat(name, share * (5 if name == "l2" else 1))
+    x = torch.rand(4, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
+    wild = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    assert threat.allows(threat.project(wild, x), x).all()
+    assert threat.allows(threat.sample(x, torch.arange(4)), x).all()
+
+
+@pytest.mark.parametrize("name", THREATS)
 def test_a_steepest_step_has_length_one_and_climbs_fastest(name):
     threat = make_threat(name, 0.5)
     gradient = torch.randn(6, 1, 5, 5, generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,18 @@ import torch
 from linear import exact_distance, linear_problem
 from torch import nn
 
-from max_mahalanobis.attacks import ATTACKS, OBJECTIVES, bim, fgsm, is_fooled, margin, mim, pgd, toward_random_class
+from max_mahalanobis.attacks import (
+    ATTACKS,
+    OBJECTIVES,
+    bim,
+    fgsm,
+    is_fooled,
+    margin,
+    mim,
+    pgd,
+    random_wrong_targets,
+    toward_random_class,
+)
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.threats import L2, Linf
 
@@ -31,12 +42,20 @@ def test_every_attack_stays_allowed_and_keeps_its_input(attack, threat, num_clas
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values())
-@pytest.mark.parametrize("targeted", [False, True])
-def test_every_objective_fools_a_linear_model_given_room(objective, targeted):
+def test_every_objective_fools_a_linear_model_given_room(objective):
     model, x, y = linear_problem(10)
-    targets = (y + 1) % 10 if targeted else None
-    x_adv = pgd(model, x, y, threat=Linf(0.4), objective=objective, targets=targets, steps=40)
-    assert is_fooled(model(x_adv), y).float().mean() > 0.95
+    x_adv = pgd(model, x, y, threat=Linf(0.4), objective=objective, steps=40)
+    assert is_fooled(model(x_adv), y).all()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES.values())
+def test_targeted_every_objective_puts_the_target_above_the_true_class_given_room(objective):
+    model, x, y = linear_problem(10)
+    targets = (y + 1) % 10
+    settings = {"threat": Linf(0.4), "objective": objective, "targets": targets, "steps": 40}
+    x_adv = pgd(model, x, y, stop_when_fooled=False, **settings)
+    logits = model(x_adv)
+    assert (logits.gather(1, targets[:, None]) > logits.gather(1, y[:, None])).all()
 
 
 @pytest.mark.parametrize(("threat", "dual"), [(Linf, 1), (L2, 2)])
@@ -70,7 +89,7 @@ def test_mim_without_momentum_is_bim():
     torch.testing.assert_close(mim(model, x, y, threat=threat, momentum=0.0), bim(model, x, y, threat=threat))
 
 
-def slow_mim(model, x, y, eps: float, steps: int, decay: float):
+def slow_mim(model, x, y, eps: float, steps: int, step_size: float, decay: float):
     """Dong et al. 2018, algorithm 1, image by image."""
     found = []
     for image, label in zip(x.split(1), y.split(1), strict=True):
@@ -79,7 +98,8 @@ def slow_mim(model, x, y, eps: float, steps: int, decay: float):
             x_adv.requires_grad_()
             gradient = torch.autograd.grad(nn.functional.cross_entropy(model(x_adv), label), x_adv)[0]
             g = decay * g + gradient / gradient.abs().sum()
-            x_adv = (x_adv.detach() + eps / steps * g.sign()).clamp(0, 1)
+            x_adv = image + (x_adv.detach() + step_size * g.sign() - image).clamp(-eps, eps)
+            x_adv = x_adv.clamp(0, 1)
         found.append(x_adv)
     return torch.cat(found)
 
@@ -88,8 +108,8 @@ def test_mim_equals_the_published_algorithm():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 30), nn.Tanh(), nn.Linear(30, 5)).double()
     x, y = torch.rand(8, 1, 4, 4, dtype=torch.float64), torch.arange(8) % 5
-    fast = mim(model, x, y, threat=Linf(0.1), steps=6, momentum=0.9, stop_when_fooled=False)
-    torch.testing.assert_close(fast, slow_mim(model, x, y, 0.1, 6, 0.9))
+    fast = mim(model, x, y, threat=Linf(0.1), steps=6, step_size=0.04, momentum=0.9, stop_when_fooled=False)
+    torch.testing.assert_close(fast, slow_mim(model, x, y, 0.1, 6, 0.04, 0.9))
 
 
 def test_images_already_fooled_leave_the_batch():
@@ -135,6 +155,16 @@ def test_a_random_start_depends_on_the_image_seed_and_not_on_its_neighbours():
     whole = pgd(model, x, y, seeds=seeds, **settings)
     torch.testing.assert_close(pgd(model, x[5:9], y[5:9], seeds=seeds[5:9], **settings), whole[5:9])
     assert not torch.equal(pgd(model, x, y, seeds=seeds + 1, **settings), whole)
+
+
+def test_random_targets_are_wrong_classes_drawn_evenly():
+    y = torch.arange(9000) % 3
+    targets = random_wrong_targets(y, 3, torch.arange(9000))
+    assert (targets != y).all()
+    counts = torch.bincount(3 * y + targets, minlength=9).view(3, 3)
+    off_diagonal = counts[~torch.eye(3, dtype=torch.bool)]
+    assert off_diagonal.min() > 1350
+    assert random_wrong_targets(torch.tensor([0, 1]), 2, torch.arange(2)).tolist() == [1, 0]
 
 
 def test_the_true_label_decides_also_when_aimed_elsewhere():
@@ -191,6 +221,7 @@ def test_a_model_that_raises_is_put_back_too():
     [
         ({"steps": 0}, "steps and restarts must be at least 1, got 0 and 1"),
         ({"restarts": 0}, "steps and restarts must be at least 1"),
+        ({"restarts": 2, "random_start": False}, "2 restarts without a random start repeat one attack"),
         ({"step_size": -0.1}, "step_size must not be negative, got -0.1"),
         ({"targets": torch.zeros(3, dtype=torch.int64)}, "targets must be 40 integers"),
         ({"seeds": torch.zeros(40)}, "seeds must be 40 integers"),
@@ -212,6 +243,21 @@ def test_targets_equal_to_labels_are_refused():
 
 def test_logits_that_are_not_finite_count_as_a_mistake():
     assert is_fooled(torch.tensor([[1.0, torch.nan], [1.0, 0.0]]), torch.tensor([0, 0])).tolist() == [True, False]
+
+
+def test_a_gradient_that_is_not_a_number_moves_nothing():
+    x, y = torch.full((3, 1, 2, 2), 0.5), torch.zeros(3, dtype=torch.int64)
+
+    def kinked(images):  # the square root's slope at 0 is infinite, times 0
+        return torch.stack([1 + (0 * images.flatten(1).sum(1)).sqrt(), 0 * images.flatten(1).sum(1)], dim=1)
+
+    for threat in (Linf(0.1), L2(0.1)):
+        assert threat.allows(pgd(kinked, x, y, threat=threat), x).all()
+
+
+def test_the_result_has_no_graph_even_when_the_images_have():
+    model, x, y = linear_problem(3)
+    assert not pgd(model, x.requires_grad_(), y, threat=Linf(0.1)).requires_grad
 
 
 def test_an_empty_batch_comes_back_empty():

@@ -3,8 +3,11 @@ import dataclasses
 import pytest
 import torch
 
+from max_mahalanobis.attacks import random_wrong_targets
 from max_mahalanobis.errors import TrainingDiverged, UserError
 from max_mahalanobis.evaluation import weights_hash
+from max_mahalanobis.heads import MMCHead
+from max_mahalanobis.losses import mmc_loss
 from max_mahalanobis.models import build
 from max_mahalanobis.recipe import Recipe
 from max_mahalanobis.training import accuracy, fill_defaults, train
@@ -65,7 +68,7 @@ def test_crafting_uses_the_batchnorm_mode_asked_for_and_moves_no_statistics(mode
     model = build(recipe, (3, 8, 8), 10).train()
     seen = []
     model.backbone.layers[1].register_forward_hook(lambda module, *_: seen.append(module.training))
-    before = {name: value.clone() for name, value in model.state_dict().items() if "num_batches" not in name}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     x, y = torch.rand(6, 3, 8, 8), torch.arange(6)
     x_adv = make_adversary(recipe)(model, x, y, torch.arange(6), 8 / 255)
     assert seen == [mode == "train"] * 2
@@ -87,9 +90,32 @@ def test_an_adversarial_step_costs_its_pgd_steps_and_one_more_pass(digits):
     assert counts["forward"] == 4 + 1
 
 
-def test_targeted_crafting_aims_at_wrong_classes(digits):
-    recipe = fill_defaults(Recipe(adversary="pgd", adversary_targeted=True, epochs=1))
-    assert accuracy(train(recipe, digits, device="cpu"), digits.validation) > 0.3
+def test_targeted_crafting_climbs_toward_the_wrong_class_that_was_drawn(digits, digits_mmc):
+    recipe = fill_defaults(Recipe(adversary="pgd", adversary_targeted=True))
+    x, y, seeds = digits.test.images[:60] / 255, digits.test.labels[:60], torch.arange(60)
+    targets = random_wrong_targets(y, 10, seeds)[:, None]
+    x_adv = make_adversary(recipe)(digits_mmc, x, y, seeds, 0.1)
+    gained = digits_mmc(x_adv).gather(1, targets) - digits_mmc(x).gather(1, targets)
+    assert (gained > 0).all()
+
+
+def test_precision_reaches_the_training_step(digits, monkeypatch):
+    seen = set()
+
+    def watched(self, features, labels):
+        seen.add(features.dtype)
+        return mmc_loss(features, self.centers, labels)
+
+    monkeypatch.setattr(MMCHead, "loss", watched)
+    for precision in ("32-true", "bf16-mixed"):
+        train(Recipe(epochs=1, precision=precision), digits, device="cpu")
+    assert seen == {torch.float32, torch.bfloat16}
+
+
+def test_weights_that_diverge_in_the_very_last_step_are_not_called_trained(digits):
+    recipe = Recipe(epochs=1, batch_size=5000, optimizer="sgd", learning_rate=1e30, head="softmax")
+    with pytest.raises(TrainingDiverged, match="weights after epoch 1 give no finite logits"):
+        train(recipe, digits, device="cpu")
 
 
 def test_the_budget_grows_and_then_stays():

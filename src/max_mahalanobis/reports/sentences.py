@@ -23,6 +23,7 @@ SATURATED = (
     "Where distances saturate, the softmax is exactly one and its gradient exactly zero, "
     "so that attack has nothing to follow."
 )
+FLOAT32_UNDERFLOW = 104.0  # exp(-104) is 0
 UNEXPLAINED = "These rows do not show why; a gradient that vanishes under cross-entropy is the usual cause."
 
 
@@ -91,7 +92,7 @@ def _compared(found: Comparison, recipe: dict) -> str:
     who = "cross-entropy PGD" if found.attack.startswith("pgd") else found.attack
     numbers = f"{who} reports {_percent(found.cross_entropy)}, the adaptive objectives {_percent(found.adaptive)}"
     if found.overstated:
-        cause = SATURATED if recipe.get("head") == "mmc" else UNEXPLAINED
+        cause = SATURATED if _can_saturate(recipe) else UNEXPLAINED
         return f"{numbers}: the first number is not robustness. {cause}"
     if found.differs:
         return f"{numbers}: cross-entropy is the stronger attack here, and the lower number is the one to quote."
@@ -99,6 +100,14 @@ def _compared(found: Comparison, recipe: dict) -> str:
         doubt = f"{found.adaptive.total} images are too few to tell (p {_p_text(found.p_value)})"
         return f"{numbers}: {abs(found.gap):.1f} points apart, but {doubt}."
     return f"{numbers}: they agree within {abs(found.gap):.1f} points."
+
+
+def _can_saturate(recipe: dict) -> bool:
+    """Whether, at an MMC center, the other classes' softmax is zero in float32."""
+    if recipe.get("head") != "mmc":
+        return False
+    classes = recipe.get("trained_on", {}).get("num_classes", 10)
+    return recipe.get("norm", 10.0) ** 2 * 2 * classes / (classes - 1) > FLOAT32_UNDERFLOW
 
 
 def _standing(run: RunRecord, condition: Condition) -> Standing:
