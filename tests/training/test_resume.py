@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 from commands import python
 
+from max_mahalanobis.evaluation import weights_hash
+from max_mahalanobis.recipe import Recipe
+from max_mahalanobis.runs import create_run, facts_of, load_classifier
+from max_mahalanobis.training import train
+
 STOPS = {"killed": ("SIGKILL", -9), "terminated": ("SIGTERM", 143), "interrupted": ("SIGINT", 130)}
 
 
@@ -50,3 +55,26 @@ def test_a_full_disk_stops_training_and_keeps_the_last_epoch_to_resume_from(stor
     assert told["full"]["resumed"] == 0
     whole = (folder / "peaceful" / "weights.safetensors").read_bytes()
     assert (folder / "full" / "weights.safetensors").read_bytes() == whole
+
+
+def test_batchnorm_momentum_decay_and_augmentation_resume_bit_for_bit_too(tmp_path, digits):
+    adversary = {"adversary": "pgd", "adversary_steps": 2, "adversary_batchnorm": "train"}
+    network = {
+        "model": "resnet_v1",
+        "blocks": 1,
+        "optimizer": "sgd",
+        "weight_decay": 2e-4,
+        "augmentation": "shift_flip",
+    }
+    recipe = Recipe(epochs=3, batch_size=256, schedule="step", **network, **adversary)
+    whole = train(recipe, digits, device="cpu")
+
+    def stop(event):
+        if event["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    run = create_run(tmp_path / "run", recipe, facts_of(recipe, digits))
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, digits, run=run, device="cpu", progress=stop)
+    train(recipe, digits, run=run, resume=True, device="cpu")
+    assert weights_hash(load_classifier(run)) == weights_hash(whole)

@@ -63,9 +63,11 @@ def as_markdown(table: Table) -> str:
 
 
 def as_rich(table: Table) -> "rich.table.Table":
-    """A table for the terminal; names are shown as they are, never read as markup."""
+    """A table for the terminal, turned so that it is narrow; names are shown as they are, never read as markup."""
     import rich.table
     from rich.text import Text
+
+    table = _narrow(table)
 
     caption = Text("\n".join(table.notes)) if table.notes else None
     drawn = rich.table.Table(title=Text(table.title), caption=caption, title_justify="left", caption_justify="left")
@@ -174,6 +176,16 @@ def _plain(cell: Cell) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _narrow(table: Table) -> Table:
+    """Rows and columns exchanged where that leaves fewer columns."""
+    if len(table.header) <= len(table.rows) + 1:
+        return table
+    corner, *columns = table.header
+    names = (row[0].text for row in table.rows)
+    rows = [(Cell(name), *(row[place] for row in table.rows)) for place, name in enumerate(columns, 1)]
+    return table._replace(header=("" if corner == "run" else corner, *names), rows=tuple(rows))
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,0 +1,5 @@
+"""`python -m max_mahalanobis` is `mmc`."""
+
+from .cli import main
+
+main()
