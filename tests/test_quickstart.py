@@ -14,7 +14,15 @@ from max_mahalanobis.results import worst_case
 def test_the_quickstart_tells_its_story_and_replaces_its_own_output(tmp_path):
     out = tmp_path / "first look"
     for _ in range(2):
-        command = [sys.executable, "-m", "max_mahalanobis", "quickstart", "--out", str(out), "--quiet"]
+        command = [
+            sys.executable,
+            "-c",
+            "from max_mahalanobis.cli import main; main()",
+            "quickstart",
+            "--out",
+            str(out),
+            "--quiet",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     clean, plain, worst = {}, {}, {}
     for name in ("SCE", "MMC", "AT-SCE", "AT-MMC"):

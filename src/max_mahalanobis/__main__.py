@@ -1,5 +1,0 @@
-"""`python -m max_mahalanobis` is `mmc`."""
-
-from .cli import main
-
-main()
