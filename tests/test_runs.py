@@ -6,6 +6,7 @@ from drive import disk
 
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.evaluation import weights_hash
+from max_mahalanobis.files import write_atomically
 from max_mahalanobis.recipe import Recipe
 from max_mahalanobis.runs import (
     create_run,
@@ -15,7 +16,6 @@ from max_mahalanobis.runs import (
     open_run,
     read_metrics,
     save_tensors,
-    write_atomically,
     write_metrics,
 )
 from max_mahalanobis.training import fill_defaults, train

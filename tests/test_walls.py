@@ -12,6 +12,7 @@ PACKAGE = Path(max_mahalanobis.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LINES = (  # from the bottom: a room imports from lines below its own, never from its own line or above
     ("errors",),
+    ("files",),
     ("types", "results", "statistics", "recipe"),
     ("draws",),
     ("centers",),
@@ -28,8 +29,8 @@ LINES = (  # from the bottom: a room imports from lines below its own, never fro
     ("cli",),
 )
 HEIGHT = {room: height for height, line in enumerate(LINES) for room in line}
-REPORTS_READ = {"errors", "recipe", "results", "statistics"}
-WITHOUT_TORCH = ("errors", "recipe", "results", "statistics", "runs", "terminal", "options", "commands", "cli")
+REPORTS_READ = {"errors", "files", "recipe", "results", "statistics"}
+WITHOUT_TORCH = ("errors", "files", "recipe", "results", "statistics", "runs", "terminal", "options", "commands", "cli")
 
 
 def room_of(path):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from . import options
 from .errors import UserError
+from .files import write_atomically
 from .recipe import check_eps, check_seed
-from .runs import check_free, create_run, facts_of, load_classifier, open_run, write_atomically
+from .runs import check_free, create_run, facts_of, load_classifier, open_run
 from .terminal import attack_progress, print_reading, print_tables, say, training_progress
 
 if TYPE_CHECKING:

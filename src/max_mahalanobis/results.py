@@ -1,14 +1,12 @@
 """One row of evidence: what one attack did to each image of one model, as plain records in JSON lines."""
 
-import io
 import json
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from .errors import UserError
+from .files import append_lines, read_lines
 
 SCHEMA = 1
 
@@ -98,18 +96,7 @@ def worst_case(rows: Sequence[AttackResult]) -> list[bool]:
 
 def append_results(path: Path, rows: Iterable[AttackResult]) -> None:
     """Add rows at the end of a JSON-lines file, on disk before this returns: all of them, or (a full disk) none."""
-    text = "".join(row.to_json() + "\n" for row in rows).encode()
-    try:
-        with open(path, "ab+", buffering=0) as file:
-            end = file.seek(0, os.SEEK_END)
-            torn = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"  # a crash left a line without its end
-            try:
-                _write_all(file, b"\n" + text if torn else text)
-            except BaseException:
-                file.truncate(end)
-                raise
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}): make room there, or choose another place") from error
+    append_lines(path, [row.to_json() for row in rows])
 
 
 def read_results(path: Path) -> list[AttackResult]:
@@ -119,32 +106,6 @@ def read_results(path: Path) -> list[AttackResult]:
         UserError: a line is damaged, or of a newer schema.
     """
     return read_lines(path, AttackResult.from_json)
-
-
-def read_lines(path: Path, parse: Callable[[str], Any]) -> list:
-    """What `parse` makes of each line of a text file; a line it cannot read is named, with the remedy."""
-    if not path.exists():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not text ({error}): give a run folder or a .jsonl of result rows") from error
-    return [_parse_line(path, number, line, parse) for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _parse_line(path: Path, number: int, line: str, parse: Callable[[str], Any]) -> Any:
-    try:
-        return parse(line)
-    except UserError as error:
-        raise UserError(f"{path} line {number}: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} line {number} is damaged ({error}): delete that line or make the file anew") from error
-
-
-def _write_all(file: io.FileIO, contents: bytes) -> None:
-    while contents:
-        contents = contents[file.write(contents) :]
-    os.fsync(file.fileno())
 
 
 def _bits(flags: Sequence[bool]) -> str:

@@ -11,7 +11,6 @@ state/               what `--resume` continues from
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from .data import SOURCES
 from .errors import UserError
+from .files import write_atomically
 from .recipe import Recipe, read_toml
 
 if TYPE_CHECKING:
@@ -180,30 +180,6 @@ def load_tensors(path: Path) -> tuple[dict[str, "Tensor"], dict[str, str]]:
     if header.get("sha256") != _checksum(tensors):
         raise UserError(f"{path} is damaged (its checksum does not match): restore it or train again")
     return tensors, header
-
-
-def write_atomically(path: Path, contents: bytes) -> None:
-    """Either the whole new file or the old one, whatever happens in between.
-
-    Raises:
-        UserError: the disk is full, or the place cannot be written to.
-    """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(unfinished, "wb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            unfinished.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UserError(
-                f"cannot write {path} ({error.strerror}): make room there, or choose another place"
-            ) from error
-        raise
 
 
 def read_metrics(run: Run) -> list[dict]:

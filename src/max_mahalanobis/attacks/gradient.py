@@ -58,6 +58,8 @@ def pgd(
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
     x, y = x.detach(), y.long()
     x_adv, held = x.clone(), torch.arange(len(x), device=x.device)
+    settings = {"objective": objective, "steps": steps, "step_size": step_size}
+    settings |= {"threat": threat, "momentum": momentum, "stop_when_fooled": stop_when_fooled}
     with undisturbed(model):
         for restart in range(restarts):
             if restart > 0:
@@ -66,19 +68,8 @@ def pgd(
             if len(held) == 0:
                 break
             start = threat.sample(x[held], derive(seeds[held], restart)) if random_start else x[held]
-            x_adv[held] = _ascend(
-                model,
-                start,
-                x[held],
-                y[held],
-                None if targets is None else targets[held],
-                threat=threat,
-                objective=objective,
-                steps=steps,
-                step_size=step_size,
-                momentum=momentum,
-                stop_when_fooled=stop_when_fooled,
-            )
+            aims = None if targets is None else targets[held]
+            x_adv[held] = _ascend(model, start, x[held], y[held], aims, **settings)
     return x_adv
 
 

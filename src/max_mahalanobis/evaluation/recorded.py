@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..files import write_atomically
 from ..models import Classifier
 from ..results import AttackResult, append_results
-from ..runs import Run, write_atomically
+from ..runs import Run
 from ..threats import ThreatModel
 from ..types import Split
 from .pictures import collect_pictures

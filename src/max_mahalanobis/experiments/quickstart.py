@@ -11,11 +11,12 @@ from pathlib import Path
 from ..data import Dataset, default_eps, load_dataset
 from ..errors import UserError
 from ..evaluation import evaluate_run
+from ..files import write_atomically
 from ..recipe import Recipe
 from ..reports.page import write_page
 from ..reports.reading import read_run
 from ..reports.tables import accuracy_tables
-from ..runs import Run, create_run, facts_of, write_atomically
+from ..runs import Run, create_run, facts_of
 from ..terminal import attack_progress, print_reading, print_tables, training_progress
 from ..threats import Linf
 from ..training import fill_defaults, train

@@ -1,12 +1,11 @@
 """Everything a report says, as one HTML file that needs nothing else."""
 
-import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import write_atomically
 from .conditions import CURVE
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
 from .reading import RunRecord
@@ -16,35 +15,19 @@ from .tables import accuracy_tables, cost_tables, recipe_table
 TITLE = "What is left under attack"
 
 
-def write_page(runs: Sequence[RunRecord], path: Path, *, title: str = TITLE, said: Sequence[str] = ()) -> Path:
+def write_page(runs: Sequence[RunRecord], path: Path, *, title: str = TITLE) -> Path:
     """Write the report of these runs as one self-contained file: no network, no script; the same runs, the same bytes.
-
-    Args:
-        runs: what `read_runs` gave.
-        path: the file to write, whole or not at all.
-        title: of the page.
-        said: more sentences for the top of the page, under the take-away.
 
     Raises:
         UserError: there are no runs, or the file cannot be written there.
     """
     if not runs:
         raise UserError("no runs to report on: give run folders made by `mmc train`")
-    path, text = Path(path), page(runs, title=title, said=said)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
-    except OSError as error:
-        _remove(unfinished)
-        raise UserError(
-            f"cannot write {path} ({error.strerror}): choose a file in a folder you may write to"
-        ) from error
-    return path
+    write_atomically(Path(path), page(runs, title=title).encode())
+    return Path(path)
 
 
-def page(runs: Sequence[RunRecord], *, title: str = TITLE, said: Sequence[str] = ()) -> str:
+def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
     """The page's text."""
     from jinja2 import Environment, StrictUndefined
 
@@ -53,7 +36,6 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE, said: Sequence[str] =
     return template.render(
         title=title,
         take_away=take_away(runs),
-        said=list(said),
         notes=[note for run in runs for note in run.notes],
         trained=recipe_table(runs),
         accuracy=accuracy_tables(runs),
@@ -95,8 +77,3 @@ def _toml(recipe: dict) -> str:
     import tomli_w
 
     return tomli_w.dumps(recipe)
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # the first error is the one to tell
-        path.unlink(missing_ok=True)

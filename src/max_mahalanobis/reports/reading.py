@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files import read_lines
 from ..recipe import read_toml
-from ..results import AttackResult, read_lines, read_results
+from ..results import AttackResult, read_results
 
 EVALUATE_FIRST = "run `mmc evaluate` on it first"
 
