@@ -111,7 +111,9 @@ def evaluate(asked: options.Evaluate) -> None:
             seed=asked.seed,
             progress=show,
         )
-    print_tables(accuracy_tables([replace(read_run(run.path), results=rows)]))
+    record = replace(read_run(run.path), results=rows)
+    print_tables(accuracy_tables([record]))
+    print_reading([record])
 
 
 def report(asked: options.Report) -> None:
