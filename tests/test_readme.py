@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from max_mahalanobis.reports.reading import read_runs
+from max_mahalanobis.results import worst_case
+from max_mahalanobis.statistics import proportion
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -56,3 +60,22 @@ def test_example_runs(example, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     assert len(example.read_text().splitlines()) <= 40
+
+
+def published_lines() -> list[str]:
+    """The README's results, made from the committed rows: the suite `paper` on the first 1,000 test images."""
+    lines = []
+    for file in ("mnist.jsonl", "fashion-mnist.jsonl"):
+        for run in read_runs([ROOT / "results" / file]):
+            rows = [row for row in run.results if row.suite == "paper"]
+            plain = next(row for row in rows if row.attack == "pgd-40 cross_entropy")
+            worst = len(plain.index) - sum(worst_case(rows))
+            cells = [f"{100 * count / len(plain.index):.1f}" for count in (plain.num_correct, plain.num_robust)]
+            interval = str(proportion(worst, len(plain.index))).replace(" %", "")
+            lines.append(f"| {run.name} | {plain.eps:g} | {cells[0]} | {cells[1]} | {interval} |")
+    return lines
+
+
+def test_the_readme_results_are_those_of_the_committed_rows():
+    shown = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "mnist-" in line]
+    assert [line for line in shown if line.startswith("| ")] == published_lines()
