@@ -127,12 +127,14 @@ def fgsm(
     targets: Tensor | None = None,
     seeds: Tensor | None = None,
     objective: Objective = cross_entropy,
+    stop_when_fooled: bool = True,
 ) -> Tensor:
     """Fast gradient sign method: one step of length eps from the image (Goodfellow et al. 2015, arXiv:1412.6572).
 
     `seeds` is taken, as every attack does, and not used: nothing here is random.
     """
-    return bim(model, x, y, threat=threat, targets=targets, objective=objective, steps=1)
+    settings = {"objective": objective, "steps": 1, "stop_when_fooled": stop_when_fooled}
+    return bim(model, x, y, threat=threat, targets=targets, **settings)
 
 
 def bim(
