@@ -13,6 +13,8 @@ def make_row(run="mmc", attack="pgd-20 cross_entropy", robust=100, clean=190, nu
     """The first `clean` images are right when clean, the first `robust` of them withstand."""
     name, _, objective = attack.partition(" ")
     settings = {"attack": name.split("-")[0], "objective": objective.removesuffix(" targeted") or "cross_entropy"}
+    if objective.endswith("targeted"):
+        settings["targeted"] = "one random wrong class"
     if "-" in name:
         settings["steps"] = int(name.split("-")[1])
     values = {

@@ -94,3 +94,11 @@ def test_one_run_is_not_ranked():
     text = take_away([make_run()])
     assert "mmc is right on 95.0 % when clean and on at most 50.5 %" in text
     assert "44.5 points less" in text
+
+
+def test_a_targeted_attack_that_breaks_it_does_not_hide_what_the_untargeted_one_reports():
+    """On MMC, cross-entropy toward a class keeps its gradient: it must not stand in for the number people quote."""
+    rows = [*make_rows("mmc", (190, 175, 101, 101, 101)), make_row("mmc", "pgd-20 cross_entropy targeted", 90)]
+    (found,) = findings([run_of(rows, make_recipe(head="mmc"))])
+    assert found.warns
+    assert "cross-entropy PGD reports 87.5 %" in found.text

@@ -52,9 +52,9 @@ def is_iterative(row: AttackResult) -> bool:
 
 
 def cross_entropy_rows(rows: Sequence[AttackResult]) -> list[AttackResult]:
-    """Iterative attacks that climb cross-entropy, the strongest first."""
+    """Iterative attacks that climb cross-entropy: untargeted ones first, as people quote them, the strongest first."""
     chosen = [row for row in rows if row.settings.get("objective") == "cross_entropy" and is_iterative(row)]
-    return sorted(chosen, key=lambda row: row.num_robust)
+    return sorted(chosen, key=lambda row: ("targeted" in row.settings, row.num_robust))
 
 
 def adaptive_rows(rows: Sequence[AttackResult]) -> list[AttackResult]:
