@@ -16,11 +16,11 @@ class Proportion(NamedTuple):
         return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def proportion(count: int, total: int, *, confidence: float = 0.95) -> Proportion:
+def proportion(count: int, total: int) -> Proportion:
     """`count` of `total` with its Wilson score interval (Wilson 1927)."""
     from scipy.stats import binomtest
 
-    interval = binomtest(count, total).proportion_ci(confidence_level=confidence, method="wilson")
+    interval = binomtest(count, total).proportion_ci(confidence_level=0.95, method="wilson")
     return Proportion(count / total, float(interval.low), float(interval.high), count, total)
 
 

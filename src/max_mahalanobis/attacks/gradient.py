@@ -98,6 +98,9 @@ def _ascend(
             score = objective(logits, y, targets)
         keep = ~is_fooled(logits.detach(), y) if stop_when_fooled else None
         leaves = keep is not None and not bool(keep.all())
+        if leaves and not bool(keep.any()):
+            found[place] = x_adv.detach()
+            return found
         gradient = torch.autograd.grad(score[keep].sum() if leaves else score.sum(), x_adv)[0]
         x_adv = x_adv.detach()
         if leaves:
@@ -105,8 +108,6 @@ def _ascend(
             x_adv, gradient, x, y, place = x_adv[keep], gradient[keep], x[keep], y[keep], place[keep]
             targets = None if targets is None else targets[keep]
             velocity = None if velocity is None else velocity[keep]
-            if len(place) == 0:
-                return found
         gradient = torch.nan_to_num(gradient)  # where a model has no slope, an image stays as it is
         if momentum > 0:
             scale = gradient.flatten(1).abs().mean(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)

@@ -20,7 +20,7 @@ from .verdicts import (
 )
 
 SATURATED = (
-    "Where distances saturate, the softmax is exactly one and its gradient exactly zero, "
+    "The likely cause: where distances saturate, the softmax is exactly one and its gradient exactly zero, "
     "so that attack has nothing to follow."
 )
 FLOAT32_UNDERFLOW = 104.0  # exp(-104) is 0
