@@ -15,7 +15,7 @@ def row(index=(0, 1, 2), fooled=(True, False, False), **changes):
         "run": "mmc", "data": "digits", "split": "test", "data_hash": "d", "weights_hash": "w", "suite": "quick",
         "attack": "pgd", "settings": {"steps": 10}, "threat": "Linf", "eps": 8 / 255, "seed": 0, "version": "0",
         "index": list(index), "correct": [True] * len(index), "fooled": list(fooled), "size": [0.03] * len(index),
-        "forwards": 30, "backwards": 30, "seconds": 0.5,
+        "forwards": 30, "backwards": 30, "seconds": 0.5, "signs": ["no gradient"],
     } | changes)  # fmt: skip
 
 
@@ -26,6 +26,33 @@ def test_every_row_survives_its_line(images):
     line = made.to_json()
     assert "\n" not in line
     assert AttackResult.from_json(line) == made
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=20))
+def test_what_was_attempted_survives_its_line(attempted):
+    made = row(range(len(attempted)), attempted, attempted=attempted, non_finite=3, signs=["probabilities"])
+    assert AttackResult.from_json(made.to_json()) == made
+
+
+def test_a_line_of_schema_1_attempted_every_rightly_classified_image():
+    old = json.loads(row(correct=[False, True, True], fooled=[True, False, False]).to_json()) | {"schema": 1}
+    for name in ("attempted", "non_finite", "signs"):
+        del old[name]
+    read = AttackResult.from_json(json.dumps(old))
+    assert (list(read.attempted), read.non_finite, list(read.signs)) == ([False, True, True], 0, [])
+    assert read.passes_per_image == 30
+    assert AttackResult.from_json(read.to_json()).to_json() == read.to_json()
+
+
+def test_passes_are_per_image_attempted_and_none_for_none():
+    assert row(attempted=[False, False, True]).passes_per_image == 60
+    assert row(attempted=[False] * 3, forwards=0, backwards=0).passes_per_image == 0
+
+
+def test_a_line_with_fewer_attempts_than_images_is_refused():
+    line = json.dumps(json.loads(row().to_json()) | {"attempted": "10"})
+    with pytest.raises(ValueError, match="one entry per image"):
+        AttackResult.from_json(line)
 
 
 def test_counts_are_of_all_images_and_wrong_ones_are_not_robust():

@@ -38,14 +38,14 @@ def test_samples_are_allowed_and_depend_on_the_image_seed_alone(name, eps, seed)
 @pytest.mark.parametrize("share", [0.2, 1.0])
 def test_large_images_stay_within_the_tolerance(name, share):
     """Half a million float32 roundings must not add up to more than 1e-6."""
-    threat = make_threat(name, share * (5 if name == "l2" else 1))
+    threat = make_threat(name, share * {"linf": 1, "l2": 5, "l1": 100, "l0": 1000}[name])
     x = torch.rand(4, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
     wild = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
     assert threat.allows(threat.project(wild, x), x).all()
     assert threat.allows(threat.sample(x, torch.arange(4)), x).all()
 
 
-@pytest.mark.parametrize("name", THREATS)
+@pytest.mark.parametrize("name", ["linf", "l2", "l1"])  # the L0 size does not scale with its vector
 def test_a_steepest_step_has_length_one_and_climbs_fastest(name):
     threat = make_threat(name, 0.5)
     gradient = torch.randn(6, 1, 5, 5, generator=torch.Generator().manual_seed(0))
@@ -67,7 +67,7 @@ def test_tiny_and_zero_gradients_give_finite_steps(name):
     torch.testing.assert_close(threat.size(step), torch.tensor([1.0, 0.0]))
 
 
-@pytest.mark.parametrize("name", THREATS)
+@pytest.mark.parametrize("name", ["linf", "l2", "l1"])
 def test_leaving_the_ball_or_the_box_is_not_allowed(name):
     threat, x = make_threat(name, 0.1), torch.zeros(3, 1, 5, 5)
     x_adv = x.clone()
@@ -107,3 +107,31 @@ def test_an_unknown_threat_lists_the_known():
 def test_what_is_no_batch_of_images_is_refused(x, labels, says):
     with pytest.raises(UserError, match=says):
         check_images(x, labels)
+
+
+def test_the_l1_projection_is_the_nearest_point_of_ball_and_box():
+    """Dykstra's alternating projections, another way to the same point."""
+    x = images(0, count=20).double()
+    wild = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    threat = make_threat("l1", 2.0)
+    point, p, q = wild.clone(), torch.zeros_like(wild), torch.zeros_like(wild)
+    for _ in range(2000):
+        inside = x + threat._into_ball(point + p - x)
+        p = point + p - inside
+        boxed = (inside + q).clamp(0, 1)
+        q = inside + q - boxed
+        point = boxed
+    torch.testing.assert_close(threat.project(wild, x), point, rtol=0, atol=1e-5)
+
+
+def test_l0_counts_the_components_that_change():
+    x = images(0)
+    x_adv = make_threat("l0", 3).project(1 - x, x)
+    assert (x_adv != x).flatten(1).sum(dim=1).eq(3).all()
+
+
+@pytest.mark.parametrize("name", THREATS)
+def test_without_limit_every_image_of_the_box_is_allowed(name):
+    x = images(0)
+    threat = THREATS[name].unlimited(x[0].numel())
+    assert threat.allows((x < 0.5).float(), x).all()

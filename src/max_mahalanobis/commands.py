@@ -16,8 +16,10 @@ from .terminal import attack_progress, print_reading, print_tables, say, trainin
 
 if TYPE_CHECKING:
     from .data import Dataset
+    from .evaluation import Suite
     from .recipe import Recipe
     from .runs import Run
+    from .threats import ThreatModel
     from .types import Split
 
 
@@ -82,38 +84,63 @@ def train(asked: options.Train) -> None:
 def evaluate(asked: options.Evaluate) -> None:
     """Attack a run, record the rows, print the table."""
     from .data import default_eps
-    from .evaluation import evaluate_run
+    from .evaluation import evaluate_run, join_processes
+    from .models import accelerated
     from .reports.reading import read_run
     from .reports.tables import accuracy_tables
     from .threats import make_threat
 
-    check_eps(asked.eps, asked.threat)
-    check_seed(asked.seed)
-    for name, value in (("images", asked.images), ("batch-size", asked.batch_size)):
-        if value < 1:
-            raise UserError(f"--{name} {value} must be at least 1")
+    _check(asked)
     device = _use(asked.machine)
     run = open_run(asked.run)
-    model = load_classifier(run).to(device)
+    model = load_classifier(run)
     split = _load_split(asked, run)
     threat = make_threat(asked.threat, default_eps(run.recipe.data, asked.threat) if asked.eps is None else asked.eps)
-    print(f"threat: {threat.name} eps {threat.eps:.6g}" + (", the usual one here" if asked.eps is None else ""))
-    with attack_progress(run.name, quiet=asked.machine.quiet) as show:
+    suite = _suite(asked, threat)
+    first, device = join_processes(asked.devices, device, threads=asked.machine.threads)
+    quiet = asked.machine.quiet or not first
+    if first and suite != "minimum_norm":
+        print(f"threat: {threat.name} eps {threat.eps:.6g}" + (", the usual one here" if asked.eps is None else ""))
+    with attack_progress(run.name, quiet=quiet) as show:
         rows = evaluate_run(
             run,
-            model,
+            model.to(device),
             split,
             threat=threat,
-            suite=asked.suite,
+            suite=suite,
             curve=asked.curve,
             split_name=asked.split,
             batch_size=asked.batch_size,
             seed=asked.seed,
+            faster=partial(accelerated, compile=asked.compile, precision=asked.precision),
             progress=show,
         )
+    if not first:
+        return
     record = replace(read_run(run.path), results=rows)
     print_tables(accuracy_tables([record]))
     print_reading([record])
+
+
+def _check(asked: options.Evaluate) -> None:
+    check_eps(asked.eps, asked.threat)
+    check_seed(asked.seed)
+    for name, value in (("images", asked.images), ("batch-size", asked.batch_size), ("devices", asked.devices)):
+        if value < 1:
+            raise UserError(f"--{name} {value} must be at least 1")
+
+
+def _suite(asked: options.Evaluate, threat: "ThreatModel") -> "str | Suite":
+    """The suite's name, or the one attack that was described instead."""
+    from .evaluation import single_attack
+
+    described = {"objective": asked.objective, "steps": asked.steps, "passes": asked.passes}
+    if asked.attack is not None:
+        return single_attack(asked.attack, threat, **described, aim_at_every_target=asked.every_target)
+    given = [name for name, value in described.items() if value is not None] + ["every-target"] * asked.every_target
+    if given:
+        raise UserError(f"--{given[0]} belongs to one attack: name it with --attack, for example --attack apgd")
+    return asked.suite
 
 
 def report(asked: options.Report) -> None:

@@ -10,7 +10,19 @@ import tyro
 from .recipe import Recipe
 
 Flat = tyro.conf.arg(name="")
-ThreatName = Literal["linf", "l2"]
+ThreatName = Literal["linf", "l2", "l1", "l0"]
+SuiteName = Literal[
+    "quick",
+    "paper",
+    "paper_faithful",
+    "adaptive",
+    "auto",
+    "auto_fast",
+    "auto_plus",
+    "exhaustive",
+    "minimum_norm",
+    "transformations",
+]
 
 
 @dataclass(frozen=True)
@@ -88,8 +100,18 @@ class Evaluate:
 
     run: tyro.conf.Positional[Path]
     """a run folder"""
-    suite: Literal["quick", "paper"] = "quick"
+    suite: SuiteName = "quick"
     """the attacks"""
+    attack: str | None = None
+    """one attack by name instead of a suite, for example apgd"""
+    objective: str | None = None
+    """what that attack climbs (its own choice)"""
+    steps: int | None = None
+    """steps of that attack (its own choice)"""
+    passes: int | None = None
+    """most forward and backward passes per image, instead of steps"""
+    every_target: bool = False
+    """aim that attack at each of the 9 likeliest wrong classes"""
     threat: ThreatName = "linf"
     """norm that bounds the adversary"""
     eps: float | None = None
@@ -104,6 +126,12 @@ class Evaluate:
     """images at a time; verdicts do not depend on it"""
     seed: int = 0
     """of random starts and targets"""
+    devices: int = 1
+    """processes (and accelerators) that share the images"""
+    compile: bool = False
+    """attack a compiled copy of the model"""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """what the attacked copy computes in; verdicts are always those of the model itself in float32"""
     files: Annotated[Files, Flat] = field(default_factory=Files)
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 

@@ -14,7 +14,7 @@ FORMAT = 1  # of a run folder; raised when an older mmc could not read what a ne
 
 ModelName = Literal["mlp", "small_cnn", "resnet_v1", "resnet_v2"]
 HeadName = Literal["softmax", "mmc"]
-ObjectiveName = Literal["cross_entropy", "margin", "dlr", "own_distance", "nearest_other"]
+ObjectiveName = Literal["cross_entropy", "rescaled_cross_entropy", "margin", "dlr", "own_distance", "nearest_other"]
 
 
 @dataclass(frozen=True)

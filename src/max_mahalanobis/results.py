@@ -8,7 +8,18 @@ from pathlib import Path
 from .errors import UserError
 from .files import append_lines, read_lines
 
-SCHEMA = 1
+SCHEMA = 2  # 2: attempted, non_finite, signs
+
+SIGNS = {  # what a model's output can show before any attack, and what it means
+    "probabilities": "the model returns probabilities, not logits: attacks that climb cross-entropy are weakened; "
+    "remove the last softmax",
+    "constant logits": "the model gives every image the same logits: there is nothing to attack; check its weights",
+    "non-finite logits": "the model gives NaN or infinite logits for some images: they count as fooled, never as "
+    "robust; check its numerics",
+    "different answers": "the model answers differently to the same images: a single draw overstates robustness; "
+    "attack expectation_over(model)",
+    "no gradient": "no gradient reaches the images: gradient attacks cannot work; use square, or a differentiable copy",
+}
 
 
 @dataclass(frozen=True)
@@ -18,7 +29,11 @@ class AttackResult:
     `correct[i]`: the clean image is classified rightly. `fooled[i]`: the model errs on what the adversary hands in,
     so an image that is wrong when clean counts as fooled with `size` 0. `size[i]` is the length of the perturbation
     in the threat's norm (for images that were attacked in vain: of the last attempt).
-    `forwards` and `backwards` count images times passes.
+    `attempted[i]`: this attack was run on the image. In a cascade only images that hold so far are attempted, and what
+    an earlier attack did to the others is carried over: the row says what stands after this attack.
+    `forwards` and `backwards` count images times passes; `non_finite` the images for which the model gave NaN or
+    infinite logits, clean or attacked (they count as fooled); `signs` names what is suspicious about the model's
+    output (see `SIGNS`).
     """
 
     run: str
@@ -40,7 +55,16 @@ class AttackResult:
     forwards: int
     backwards: int
     seconds: float
+    attempted: Sequence[bool] = ()
+    non_finite: int = 0
+    signs: Sequence[str] = ()
     schema: int = SCHEMA
+
+    def __post_init__(self):
+        """Rows of schema 1 do not say what was attempted: it was every rightly classified image."""
+        if not len(self.attempted):
+            object.__setattr__(self, "attempted", self.correct)
+        object.__setattr__(self, "signs", list(self.signs))
 
     @property
     def num_images(self) -> int:
@@ -57,11 +81,17 @@ class AttackResult:
         """Images this attack did not fool."""
         return self.num_images - sum(self.fooled)
 
+    @property
+    def passes_per_image(self) -> float:
+        """Forwards and backwards together over the images attempted."""
+        return (self.forwards + self.backwards) / max(1, sum(self.attempted))
+
     def to_json(self) -> str:
         """One line; the flags as a string of 0 and 1, the sizes to seven digits, an unbroken index as "0:1000"."""
         row = asdict(self)
         row["correct"] = _bits(self.correct)
         row["fooled"] = _bits(self.fooled)
+        row["attempted"] = _bits(self.attempted)
         row["size"] = [float(f"{s:.7g}") for s in self.size]
         row["index"] = _span(self.index)
         return json.dumps(row)
@@ -76,8 +106,10 @@ class AttackResult:
             row["index"] = list(range(*map(int, row["index"].split(":"))))
         row["correct"] = [bit == "1" for bit in row["correct"]]
         row["fooled"] = [bit == "1" for bit in row["fooled"]]
-        if len({len(row[name]) for name in ("index", "correct", "fooled", "size")}) > 1 or not row["index"]:
-            raise ValueError("index, correct, fooled and size must have one entry per image, and at least one")
+        row["attempted"] = [bit == "1" for bit in row.get("attempted", "")] or row["correct"]
+        per_image = ("index", "correct", "fooled", "size", "attempted")
+        if len({len(row[name]) for name in per_image}) > 1 or not row["index"]:
+            raise ValueError(f"{', '.join(per_image)} must have one entry per image, and at least one")
         return cls(**row)
 
 

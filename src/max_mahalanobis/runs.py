@@ -5,6 +5,7 @@ metrics.jsonl        one line per epoch
 weights.safetensors  the trained classifier; its header names the recipe and a checksum
 results.jsonl        one row per attack, appended by every evaluation
 pictures.npz         arrays a report draws
+evaluation/          what an evaluation that was killed had found; the next one continues from it
 state/               what `--resume` continues from
 """
 
@@ -65,6 +66,11 @@ class Run:
         return self.path / "pictures.npz"
 
     @property
+    def journal(self) -> Path:
+        """What an unfinished evaluation has found so far."""
+        return self.path / "evaluation"
+
+    @property
     def state_file(self) -> Path:
         """The last finished epoch: weights, optimizer, epoch."""
         return self.path / "state" / "last.safetensors"
@@ -104,6 +110,8 @@ def create_run(path: Path, recipe: Recipe, trained_on: dict, *, overwrite: bool 
     run = check_free(path, overwrite=overwrite)
     write_atomically(run.recipe_file, recipe.to_toml(trained_on=trained_on).encode())  # a full disk stops here
     for file in (run.weights_file, run.results_file, run.pictures_file, run.state_file, run.metrics_file):
+        file.unlink(missing_ok=True)
+    for file in run.journal.glob("*.jsonl"):
         file.unlink(missing_ok=True)
     return run
 

@@ -1,5 +1,7 @@
 """How far a counted number can be trusted."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -30,3 +32,9 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
     disagreements = only_first + only_second
     return 1.0 if disagreements == 0 else float(binomtest(only_first, disagreements, 0.5).pvalue)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The least value that at least this share of the values does not exceed; infinity is a value like others."""
+    rank = math.ceil(share * len(values) - 1e-9)  # 0.7 * 10 is a little more than 7
+    return sorted(values)[max(1, rank) - 1]

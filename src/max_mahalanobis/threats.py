@@ -35,6 +35,17 @@ class ThreatModel(ABC):
     def steepest(self, gradient: Images) -> Images:
         """The direction of length 1 in this norm along which a linear function rises fastest."""
 
+    def free(self, gradient: Images, x_adv: Images) -> Images:
+        """The part of a gradient that a step can follow; where single pixels carry the step, those at the box's face
+        that point outward are left out.
+        """
+        return gradient
+
+    @classmethod
+    @abstractmethod
+    def unlimited(cls, num_features: int) -> "ThreatModel":
+        """The budget within which every image lies: what minimum-norm attacks are given to draw all budgets at once."""
+
     @abstractmethod
     def _into_ball(self, delta: Images) -> Images:
         """The nearest perturbation of length at most `eps` (Euclidean distance)."""
@@ -69,6 +80,11 @@ class Linf(ThreatModel):
         """The gradient's sign."""
         return gradient.sign()
 
+    @classmethod
+    def unlimited(cls, num_features: int) -> "Linf":
+        """Budget 1."""
+        return cls(1.0)
+
     def _into_ball(self, delta: Images) -> Images:
         return delta.clamp(-self.eps, self.eps)
 
@@ -91,6 +107,11 @@ class L2(ThreatModel):
         gradient = gradient / scale.view(-1, 1, 1, 1)  # squares of tiny gradients would underflow
         return gradient / self.size(gradient).clamp_min(1e-12).view(-1, 1, 1, 1)
 
+    @classmethod
+    def unlimited(cls, num_features: int) -> "L2":
+        """The box's diagonal."""
+        return cls(num_features**0.5)
+
     def _into_ball(self, delta: Images) -> Images:
         rounding = 4 * torch.finfo(delta.dtype).eps  # the scaled perturbation must not come out longer than eps
         length = self.size(delta).clamp_min(torch.finfo(delta.dtype).tiny)
@@ -104,7 +125,90 @@ class L2(ThreatModel):
         return (direction * radius / direction.norm(dim=1, keepdim=True)).view(shape)
 
 
-THREATS: dict[str, type[ThreatModel]] = {"linf": Linf, "l2": L2}
+@dataclass(frozen=True)
+class L1(ThreatModel):
+    """The absolute changes of all pixels add up to at most `eps`; random starts are uniform in the ball, then clipped.
+
+    `project` finds the nearest point of ball and box together, not of one after the other: the L1 steps of Croce and
+    Hein (2021, https://arxiv.org/abs/2103.01208) depend on it.
+    """
+
+    def size(self, delta: Tensor) -> PerExample:
+        """Sum |delta|, in float64."""
+        return delta.flatten(1).abs().sum(dim=1, dtype=torch.float64).to(delta.dtype)
+
+    def steepest(self, gradient: Images) -> Images:
+        """Signs of the largest hundredth of the components (at least one), scaled to length 1.
+
+        The exact direction moves one pixel, which meets the box at once; a share of them is SLIDE's way (Tramer and
+        Boneh 2019, https://arxiv.org/abs/1904.13000).
+        """
+        return _largest(gradient, max(1, gradient[0].numel() // 100)) if len(gradient) else gradient
+
+    def free(self, gradient: Images, x_adv: Images) -> Images:
+        """Without the pixels that a step would push out of the box."""
+        return gradient.masked_fill(_blocked(gradient, x_adv), 0)
+
+    @classmethod
+    def unlimited(cls, num_features: int) -> "L1":
+        """As many as there are pixels times channels."""
+        return cls(float(num_features))
+
+    def project(self, x_adv: Images, x: Images) -> Images:
+        """The nearest image in ball and box: every change shortened by one amount, none beyond the box."""
+        delta = (x_adv - x).flatten(1)
+        room = torch.where(delta > 0, 1 - x.flatten(1), x.flatten(1))  # how far the box lets each pixel go
+        change = _shortened(delta.abs().double(), room.double(), self.eps)
+        moved = (x + (delta.sign() * change.to(x.dtype)).view_as(x)).clamp_(0, 1)
+        too_far = (moved.double() - x.double()).abs().flatten(1) > change  # half a million roundings would add up
+        return torch.where(too_far.view_as(x), moved.nextafter(x), moved)
+
+    def _into_ball(self, delta: Images) -> Images:
+        length = delta.flatten(1).abs().double()
+        change = _shortened(length, torch.full_like(length, torch.inf), self.eps).to(delta.dtype)
+        return delta.sign() * change.view_as(delta)
+
+    def _draw(self, shape: torch.Size, seeds: Seeds) -> Images:
+        count = shape[1:].numel()
+        lengths = -torch.log1p(-uniform(seeds, count + 1, stream=2))  # exponential: spacings of a uniform simplex
+        signs = (uniform(seeds, count, stream=3) < 0.5).float() * 2 - 1
+        return (self.eps * signs * lengths[:, :-1] / lengths.sum(dim=1, keepdim=True)).view(shape)
+
+
+@dataclass(frozen=True)
+class L0(ThreatModel):
+    """At most `eps` components (pixels times channels) change, to anything in the box."""
+
+    def size(self, delta: Tensor) -> PerExample:
+        """How many components differ."""
+        return (delta.flatten(1) != 0).sum(dim=1).to(delta.dtype)
+
+    def steepest(self, gradient: Images) -> Images:
+        """The sign of the largest component, the only one to move."""
+        return _largest(gradient, 1) if len(gradient) else gradient
+
+    def free(self, gradient: Images, x_adv: Images) -> Images:
+        """Without the pixels that a step would push out of the box."""
+        return gradient.masked_fill(_blocked(gradient, x_adv), 0)
+
+    @classmethod
+    def unlimited(cls, num_features: int) -> "L0":
+        """All components."""
+        return cls(float(num_features))
+
+    def _into_ball(self, delta: Images) -> Images:
+        flat = delta.flatten(1)
+        count = min(int(self.eps), flat.shape[1])
+        kept = flat.abs().topk(count, dim=1).indices
+        return torch.zeros_like(flat).scatter_(1, kept, flat.gather(1, kept)).view_as(delta)
+
+    def _draw(self, shape: torch.Size, seeds: Seeds) -> Images:
+        count = shape[1:].numel()
+        order = uniform(seeds, count, stream=4).argsort(dim=1).argsort(dim=1)
+        return ((uniform(seeds, count, stream=5) * 2 - 1) * (order < int(self.eps))).view(shape)
+
+
+THREATS: dict[str, type[ThreatModel]] = {"linf": Linf, "l2": L2, "l1": L1, "l0": L0}
 
 
 def make_threat(name: str, eps: float | int) -> ThreatModel:
@@ -123,3 +227,35 @@ def check_images(x: Tensor, labels: Tensor) -> None:
         raise UserError("images contain NaN or infinite pixels: clean the data first")
     if len(x) and (x.min() < 0 or x.max() > 1):
         raise UserError(f"pixels must lie in [0, 1], got [{x.min():.4g}, {x.max():.4g}]: divide bytes by 255")
+
+
+def _shortened(length: Tensor, room: Tensor, eps: float | int) -> Tensor:
+    """min(max(length - t, 0), room) with the least t >= 0 for which a row sums to at most eps (float64, exact)."""
+    whole = length.minimum(room)
+    over = whole.sum(dim=1) > eps
+    if not bool(over.any()):
+        return whole
+    # as t falls from infinity, the sum grows: by 1 per component from t = length on, until length - t meets its room
+    ends = torch.cat([length, (length - room).clamp_min(0)], dim=1)
+    order = ends.argsort(dim=1, descending=True)
+    ends = ends.gather(1, order)
+    slope = torch.where(order < length.shape[1], 1.0, -1.0).to(length.dtype).cumsum(dim=1)
+    sums = torch.nn.functional.pad((slope[:, :-1] * (ends[:, :-1] - ends[:, 1:])).cumsum(dim=1), (1, 0))
+    at = (sums <= eps).sum(dim=1, keepdim=True) - 1  # the last end whose sum still fits
+    left = (eps - sums.gather(1, at)) / slope.gather(1, at).clamp_min(1)
+    shift = torch.where(over[:, None], ends.gather(1, at) - left, 0.0)
+    rounding = 4 * torch.finfo(torch.float32).eps  # in float32 the sum must not come out longer than eps
+    shrink = torch.where(over[:, None], 1 - rounding, 1.0)
+    return (length - shift).clamp_min(0).minimum(room) * shrink
+
+
+def _largest(gradient: Tensor, count: int) -> Tensor:
+    flat = gradient.flatten(1)
+    kept = flat.abs().topk(count, dim=1).indices
+    signs = flat.gather(1, kept).sign()
+    signs = signs / signs.abs().sum(dim=1, keepdim=True).clamp_min(1)
+    return torch.zeros_like(flat).scatter_(1, kept, signs).view_as(gradient)
+
+
+def _blocked(gradient: Tensor, x_adv: Tensor) -> Tensor:
+    return ((x_adv <= 0) & (gradient < 0)) | ((x_adv >= 1) & (gradient > 0))

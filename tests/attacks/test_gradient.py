@@ -7,7 +7,7 @@ from linear import exact_distance, linear_problem
 from torch import nn
 
 from max_mahalanobis.attacks import (
-    ATTACKS,
+    GRADIENT,
     OBJECTIVES,
     bim,
     fgsm,
@@ -23,7 +23,7 @@ from max_mahalanobis.threats import L2, Linf
 
 EVERY_ATTACK_AND_THREAT = [
     pytest.param(attack, threat, id=f"{name}-{threat}")
-    for name, attack in ATTACKS.items()
+    for name, attack in GRADIENT.items()
     for threat in (Linf(0.05), L2(0.2), Linf(0.0))
 ]
 
@@ -185,7 +185,7 @@ class Net(nn.Module):
         return self.layers(x)
 
 
-@pytest.mark.parametrize("attack", ATTACKS.values())
+@pytest.mark.parametrize("attack", GRADIENT.values())
 def test_manners_model_gradients_modes_and_random_state_stay_as_they_were(attack):
     torch.manual_seed(0)
     model = Net().train()

@@ -7,7 +7,7 @@ from linear import linear_problem
 from max_mahalanobis.attacks import fgsm, margin, pgd
 from max_mahalanobis.errors import AttackCheated, UserError
 from max_mahalanobis.evaluation import evaluate
-from max_mahalanobis.results import worst_case
+from max_mahalanobis.results import SCHEMA, worst_case
 from max_mahalanobis.threats import L2, Linf
 from max_mahalanobis.types import Split
 
@@ -176,7 +176,7 @@ def test_rows_name_what_was_attacked_and_with_which_settings():
     assert row.settings["steps"] == 10
     assert row.settings["restarts"] == 1
     assert len(row.weights_hash) == len(row.data_hash) == 16
-    assert row.schema == 1
+    assert row.schema == SCHEMA
 
 
 def test_other_weights_have_another_hash_and_the_model_is_put_back():
@@ -213,7 +213,9 @@ def test_a_model_that_returns_no_logits_is_refused():
 
 def test_an_unknown_suite_lists_the_known():
     model, x, y = linear_problem(3)
-    with pytest.raises(UserError, match="unknown suite 'best': choose from quick, paper, curve"):
+    with pytest.raises(
+        UserError, match="unknown suite 'best': choose from quick, paper, paper_faithful, curve, adaptive, auto, "
+    ):
         evaluate(model, (x, y), threat=Linf(0.1), suite="best")
 
 

@@ -1,5 +1,7 @@
 """Synthetic runs for the tests of this room."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from max_mahalanobis.reports.reading import RunRecord
@@ -22,7 +24,7 @@ def make_row(run="mmc", attack="pgd-20 cross_entropy", robust=100, clean=190, nu
         "suite": "quick", "attack": attack, "settings": settings, "threat": "Linf", "eps": 8 / 255, "seed": 0,
         "version": "0.1.0", "index": list(range(num)), "correct": [i < clean for i in range(num)],
         "fooled": [i >= robust for i in range(num)], "size": [8 / 255] * num,
-        "forwards": 21 * num, "backwards": 20 * num, "seconds": 1.25,
+        "forwards": 21 * clean, "backwards": 20 * clean, "seconds": 1.25,  # images wrong when clean are not attacked
     }  # fmt: skip
     return AttackResult(**(values | changes))
 
@@ -31,6 +33,35 @@ def make_rows(run, robust, clean=190, **changes):
     """FGSM, then PGD under the four objectives, with this many images left by each."""
     attacks = ["fgsm", *(f"pgd-20 {name}" for name in OBJECTIVES)]
     return [make_row(run, a, r, clean, **changes) for a, r in zip(attacks, robust, strict=True)]
+
+
+CASCADE = ("pgd-20 cross_entropy", "apgd-20 margin", "apgd-20 own_distance", "square-500")
+
+
+def make_cascade(run, left, clean=190, **changes):
+    """Rows of a cascade, each on what the one before left; Square climbs the margin without its gradient."""
+    rows, met = [], clean
+    for attack, robust in zip(CASCADE, left, strict=True):
+        row = make_row(run, attack, robust, clean, **({"suite": "adaptive"} | changes))
+        square = attack.startswith("square")
+        row.settings["objective"] = "margin" if square else row.settings["objective"]
+        costs = {"forwards": 21 * met, "backwards": 0 if square else 20 * met}
+        rows.append(replace(row, attempted=[i < met for i in range(row.num_images)], **costs))
+        met = robust
+    return rows
+
+
+def make_smallest(run, medians, clean=190, held=0, threat="Linf", num=N, seed=0):
+    """Rows of the suite minimum_norm: sizes around each attack's median; the first `held` images never fall."""
+    rng, limit = np.random.default_rng(seed), {"Linf": 1.0, "L2": 8.0}[threat]
+    rows = []
+    for attack, median in zip(("deepfool", "fmn", "fab"), medians, strict=False):
+        size = (median * np.exp(0.5 * rng.standard_normal(num))).clip(0, limit)
+        size = [float(f"{s:.7g}") if i < clean else 0.0 for i, s in enumerate(size)]
+        changes = {"suite": "minimum_norm", "threat": threat, "eps": limit, "size": size}
+        row = make_row(run, attack, held, clean, num, settings={"attack": attack, "steps": 100}, **changes)
+        rows.append(row)
+    return rows
 
 
 def make_curve(run, plain, adaptive, clean=190):

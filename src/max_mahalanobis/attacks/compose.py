@@ -1,13 +1,179 @@
-"""Attacks made of attacks."""
+"""Attacks made of attacks: bind the parts with `partial` and the result is an attack again.
+
+    partial(every_target, partial(apgd, threat=Linf(8 / 255), objective=dlr), top=9)
+
+Each part is an attack with its threat bound. Images that a part fools do not meet the next one.
+"""
+
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..draws import uniform
+from ..draws import derive, uniform
+from ..errors import UserError
+from ..threats import ThreatModel
 from ..types import Attack, Model
-from .manners import undisturbed
+from .manners import check_call, is_fooled, look, undisturbed
 
 _TARGET_STREAM = 7919
+_TOGETHER = 256  # rows that the tries of one image may fill up to when few images are left
+
+
+def restarts(
+    attack: Attack, model: Model, x: Tensor, y: Tensor, *, targets: Tensor | None = None, seeds=None, times: int = 5
+) -> Tensor:
+    """`attack` up to `times` times, each with draws of its own, on the images that hold; costs up to `times` of it."""
+    check_call(model, x, y, targets, seeds)
+    if times < 1:
+        raise UserError(f"times must be at least 1, got {times}")
+    aims = None if targets is None else targets[:, None].expand(-1, times)
+    return _try_each(attack, model, x, y, aims, seeds, times)
+
+
+def every_target(
+    attack: Attack,
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+    top: int | None = 9,
+    smallest: ThreatModel | None = None,
+) -> Tensor:
+    """`attack` aimed at the `top` other classes with the largest clean logits (all of them: None), best first.
+
+    AutoAttack's targeted attacks take 9 (Croce and Hein 2020, https://arxiv.org/abs/2003.01690); with fewer other
+    classes all are taken. When few images are left, several targets share a batch; what is found does not depend on it.
+
+    Args:
+        smallest: with a threat, every image meets all targets and the smallest fooling perturbation in its norm counts,
+            as minimum-norm attacks want it; without, the first that fools.
+
+    Raises:
+        UserError: `targets` are given: there is nothing left to choose.
+    """
+    check_call(model, x, y, targets, seeds)
+    if targets is not None:
+        raise UserError("every_target chooses the targets: call it without")
+    if top is not None and top < 1:
+        raise UserError(f"top must be at least 1, got {top}")
+    if not len(x):
+        return x.clone()
+    with undisturbed(model):
+        clean = torch.nan_to_num(look(model, x), nan=-torch.inf)
+    others = clean.scatter(1, y.long()[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
+    count = clean.shape[1] - 1 if top is None else min(top, clean.shape[1] - 1)
+    others = others[others != y[:, None]].view(len(x), -1)
+    return _try_each(attack, model, x, y, others[:, :count], seeds, count, smallest)
+
+
+def toward_random_class(
+    attack: Attack, model: Model, x: Tensor, y: Tensor, *, targets: Tensor | None = None, seeds: Tensor | None = None
+) -> Tensor:
+    """`attack` aimed at one random wrong class per image, as in the paper's targeted tables.
+
+    An image still counts as fooled when it is not classified as `y`.
+    """
+    if targets is not None:
+        raise UserError("toward_random_class draws the targets: call it without")
+    seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
+    with undisturbed(model):
+        num_classes = look(model, x[:1]).shape[1]
+    return attack(model, x, y, targets=random_wrong_targets(y, num_classes, seeds), seeds=seeds)
+
+
+def cascade(
+    attacks: Sequence[Attack],
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+) -> Tensor:
+    """The attacks in order, cheap ones first; only images that hold meet the next one."""
+    check_call(model, x, y, targets, seeds)
+    x_adv, held = x.clone(), torch.arange(len(x), device=x.device)
+    seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
+    for number, attack in enumerate(attacks):
+        if number > 0:
+            with undisturbed(model):
+                held = held[~is_fooled(look(model, x_adv[held]), y[held])]
+        if not len(held):
+            break
+        aims = None if targets is None else targets[held]
+        x_adv[held] = attack(model, x[held], y[held], targets=aims, seeds=seeds[held])
+    return x_adv
+
+
+def strongest_of(
+    attacks: Sequence[Attack],
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    threat: ThreatModel,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+) -> Tensor:
+    """Every attack on every image; of those that fool, the image with the smallest perturbation in the threat's norm.
+
+    An image that none fools comes back as the last attack left it.
+    """
+    check_call(model, x, y, targets, seeds)
+    if not attacks:
+        raise UserError("strongest_of needs at least one attack")
+    best, least = x.clone(), torch.full(y.shape, torch.inf, dtype=x.dtype, device=x.device)
+    for attack in attacks:
+        x_adv = attack(model, x, y, targets=targets, seeds=seeds)
+        with undisturbed(model):
+            size = threat.size(x_adv - x).masked_fill(~is_fooled(look(model, x_adv), y), torch.inf)
+        better = (size < least) | least.isinf()
+        best = torch.where(better.view(-1, 1, 1, 1), x_adv, best)
+        least = least.minimum(size)
+    return best
+
+
+def transferred_from(
+    attack: Attack,
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    source: Model,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+) -> Tensor:
+    """What `attack` makes of the images against `source`, another model; `model` itself is never asked.
+
+    Bind an attack with `stop_when_fooled=False`: what barely fools the source seldom fools another model.
+    """
+    return attack(source, x, y, targets=targets, seeds=seeds)
+
+
+class ExpectationOver(nn.Module):
+    """A randomized model seen through the mean of its logits over `samples` calls (see `expectation_over`)."""
+
+    def __init__(self, model: Model, samples: int):
+        super().__init__()
+        if samples < 1:
+            raise UserError(f"samples must be at least 1, got {samples}")
+        self.model = model
+        self.samples = samples
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mean logits (batch, classes)."""
+        return torch.stack([self.model(x) for _ in range(self.samples)]).mean(dim=0)
+
+
+def expectation_over(model: Model, samples: int = 20) -> ExpectationOver:
+    """A model to attack in place of a randomized one: its logits, and so its gradients, averaged over `samples` calls.
+
+    Expectation over transformation (Athalye et al. 2018, https://arxiv.org/abs/1707.07397); each pass costs `samples`.
+    """
+    return ExpectationOver(model, samples)
 
 
 def random_wrong_targets(y: Tensor, num_classes: int, seeds: Tensor) -> Tensor:
@@ -16,12 +182,36 @@ def random_wrong_targets(y: Tensor, num_classes: int, seeds: Tensor) -> Tensor:
     return (y + offset) % num_classes
 
 
-def toward_random_class(attack: Attack, model: Model, x: Tensor, y: Tensor, *, seeds: Tensor | None = None) -> Tensor:
-    """`attack` aimed at one random wrong class per image, as in the paper's targeted tables.
+def _try_each(
+    attack: Attack,
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    aims: Tensor | None,
+    seeds: Tensor | None,
+    count: int,
+    smallest: ThreatModel | None = None,
+) -> Tensor:
+    """Tries 0, 1, ... of the attack; `aims` (batch, tries) are their targets. Several run side by side on few images.
 
-    An image still counts as fooled when it is not classified as `y`. Bind the attack with `partial`.
+    The first try that fools counts and ends it for its image; with `smallest`, all are made and the least size counts.
     """
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
-    with undisturbed(model), torch.no_grad():
-        num_classes = model(x[:1]).shape[1]
-    return attack(model, x, y, targets=random_wrong_targets(y, num_classes, seeds), seeds=seeds)
+    x_adv, held, number = x.clone(), torch.arange(len(x), device=x.device), 0
+    least = torch.full(y.shape, torch.inf, dtype=torch.float64, device=x.device)  # size, or number of the try
+    while len(held) and number < count:
+        width = max(1, min(count - number, _TOGETHER // len(held)))
+        rows = held.repeat_interleave(width)
+        tries = torch.arange(number, number + width, device=x.device).repeat(len(held))
+        targets = None if aims is None else aims[rows, tries]
+        made = attack(model, x[rows], y[rows], targets=targets, seeds=derive(seeds[rows], tries))
+        with undisturbed(model):
+            fooled = is_fooled(look(model, made), y[rows])
+        rank = tries if smallest is None else smallest.size(made - x[rows])
+        rank, best = rank.double().masked_fill(~fooled, torch.inf).view(-1, width).min(dim=1)
+        better = (rank < least[held]) | least[held].isinf()
+        chosen = torch.arange(len(held), device=x.device) * width + best
+        x_adv[held[better]] = made[chosen[better]]
+        least[held] = least[held].minimum(rank)
+        held, number = held if smallest is not None else held[least[held].isinf()], number + width
+    return x_adv

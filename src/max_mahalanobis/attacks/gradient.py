@@ -13,8 +13,9 @@ from ..draws import derive
 from ..errors import UserError
 from ..threats import ThreatModel
 from ..types import Model, Objective
-from .manners import check_call, is_fooled, undisturbed
+from .manners import check_call, is_fooled, look, slope, undisturbed
 from .objectives import cross_entropy
+from .standing import Standing
 
 
 def pgd(
@@ -63,8 +64,7 @@ def pgd(
     with undisturbed(model):
         for restart in range(restarts):
             if restart > 0:
-                with torch.no_grad():
-                    held = held[~is_fooled(model(x_adv[held]), y[held])]
+                held = held[~is_fooled(look(model, x_adv[held]), y[held])]
             if len(held) == 0:
                 break
             start = threat.sample(x[held], derive(seeds[held], restart)) if random_start else x[held]
@@ -87,36 +87,22 @@ def _ascend(
     momentum: float,
     stop_when_fooled: bool,
 ) -> Tensor:
-    """The one loop: climb the objective from `start`; images that are fooled drop out of all tensors."""
-    found = start.clone()
-    place = torch.arange(len(x), device=x.device)
-    x_adv, velocity = start.detach(), None
+    """The one loop: climb the objective from `start`."""
+    at = Standing(x, y=y, targets=targets, x_adv=start, velocity=torch.zeros_like(x) if momentum > 0 else None)
     for _ in range(steps):
-        x_adv.requires_grad_(True)
-        with torch.enable_grad():
-            logits = model(x_adv)
-            score = objective(logits, y, targets)
-        keep = ~is_fooled(logits.detach(), y) if stop_when_fooled else None
-        leaves = keep is not None and not bool(keep.all())
-        if leaves and not bool(keep.any()):
-            found[place] = x_adv.detach()
-            return found
-        gradient = torch.autograd.grad(score[keep].sum() if leaves else score.sum(), x_adv)[0]
-        x_adv = x_adv.detach()
-        if leaves:
-            found[place[~keep]] = x_adv[~keep]
-            x_adv, gradient, x, y, place = x_adv[keep], gradient[keep], x[keep], y[keep], place[keep]
-            targets = None if targets is None else targets[keep]
-            velocity = None if velocity is None else velocity[keep]
-        gradient = torch.nan_to_num(gradient)  # where a model has no slope, an image stays as it is
+        logits, _, at.gradient = slope(model, at.x_adv, lambda logits: objective(logits, at.y, at.targets))
+        if stop_when_fooled:
+            at.settle(is_fooled(logits, at.y), at.x_adv)
+            if not len(at):
+                break
+        direction = at.gradient
         if momentum > 0:
-            scale = gradient.flatten(1).abs().mean(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
-            gradient = gradient / scale.view(-1, 1, 1, 1)
-            velocity = gradient if velocity is None else momentum * velocity + gradient
-            gradient = velocity
-        x_adv = threat.project(x_adv + step_size * threat.steepest(gradient), x)
-    found[place] = x_adv
-    return found
+            scale = direction.flatten(1).abs().mean(dim=1).clamp_min(torch.finfo(direction.dtype).tiny)
+            at.velocity = momentum * at.velocity + direction / scale.view(-1, 1, 1, 1)
+            direction = at.velocity
+        step = threat.steepest(threat.free(direction, at.x_adv))
+        at.x_adv = threat.project(at.x_adv + step_size * step, at.x)
+    return at.result(at.x_adv)
 
 
 def fgsm(

@@ -1,6 +1,6 @@
 """How attacks treat a model: evaluation mode, nothing trained, everything put back as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -37,6 +37,29 @@ def undisturbed(model: Model, *, mode: str = "eval") -> Iterator[None]:
             module.training = flag
         for buffer, before in running:
             buffer.copy_(before)
+
+
+def slope(model: Model, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, their score and the score's gradient in the images: one forward and one backward.
+
+    `score` maps logits (batch, classes) to one number per image. Logits come in the images' dtype, whatever the
+    model computes in; where a model has no slope (NaN, infinite, or not differentiable), the gradient is 0.
+    """
+    x = x.detach().requires_grad_(True)
+    with torch.enable_grad():
+        logits = model(x).to(x.dtype)
+        scores = score(logits)
+        total = scores.sum()
+    if not total.requires_grad:
+        return logits, scores, torch.zeros_like(x)
+    gradient = torch.autograd.grad(total, x)[0]
+    return logits.detach(), scores.detach(), torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def look(model: Model, x: Tensor) -> Tensor:
+    """Logits in the images' dtype, for one forward and nothing more."""
+    with torch.no_grad():
+        return model(x).to(x.dtype)
 
 
 def is_fooled(logits: Tensor, y: Tensor) -> Mask:

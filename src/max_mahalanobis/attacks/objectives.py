@@ -3,12 +3,16 @@
 Every objective takes `(logits, labels, targets)`: logits (batch, classes), the true labels (batch,), and either
 `None` (untargeted) or the classes to aim at (batch,). On an MMC model, logit k is -||z - mu_k||^2, so the center
 objectives need nothing but logits and run on any model.
+
+The paper's adaptive objectives (Pang et al. 2020, their appendix) are written with L(z, k) = ||z - mu_k||^2 / 2, that
+is -h_k / 2: `un_1`, `un_2`, `tar_1`, `tar_2`.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UserError, one_of
 from ..types import Objective
 
 
@@ -21,6 +25,16 @@ def cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor | None = None)
     if targets is None:
         return F.cross_entropy(logits, labels, reduction="none")
     return -F.cross_entropy(logits, targets, reduction="none")
+
+
+def rescaled_cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """Cross-entropy of the logits over the gap of the two largest, where that gap is above 1 (the scale is held fixed).
+
+    Its softmax cannot saturate: what is left to climb does not depend on the logits' scale.
+    """
+    top = logits.detach().topk(min(2, logits.shape[1]), dim=1).values
+    scale = (top[:, :1] - top[:, -1:]).clamp_min(1.0)
+    return cross_entropy(logits / scale, labels, targets)
 
 
 def margin(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
@@ -63,13 +77,61 @@ def nearest_other(logits: Tensor, labels: Tensor, targets: Tensor | None = None)
     return _best_other(logits, labels) if targets is None else _pick(logits, targets)
 
 
-OBJECTIVES: dict[str, Objective] = {
+def chosen_center(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """Toward the center of one class chosen beforehand, h_t = -||z - mu_t||^2; it needs targets."""
+    return _pick(logits, _needed(targets, "chosen_center"))
+
+
+def un_1(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """L(z, y), the loss MMC trains on: `own_distance` over 2."""
+    _refused(targets, "un_1")
+    return own_distance(logits, labels) / 2
+
+
+def un_2(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """L(z, y) - L(z, k) with k the strongest wrong class: `margin` over 2."""
+    _refused(targets, "un_2")
+    return margin(logits, labels) / 2
+
+
+def tar_1(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """-L(z, t): `chosen_center` over 2."""
+    return own_distance(logits, labels, _needed(targets, "tar_1")) / 2
+
+
+def tar_2(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """L(z, y) - L(z, t): `margin` toward the target over 2."""
+    return margin(logits, labels, _needed(targets, "tar_2")) / 2
+
+
+UNTARGETED_ONLY: dict[str, Objective] = {"un_1": un_1, "un_2": un_2}
+TARGETED_ONLY: dict[str, Objective] = {"chosen_center": chosen_center, "tar_1": tar_1, "tar_2": tar_2}
+OBJECTIVES: dict[str, Objective] = {  # with targets or without
     "cross_entropy": cross_entropy,
+    "rescaled_cross_entropy": rescaled_cross_entropy,
     "margin": margin,
     "dlr": dlr,
     "own_distance": own_distance,
     "nearest_other": nearest_other,
 }
+
+
+def find_objective(name: str) -> Objective:
+    """The objective of a name, with targets, without, or for both."""
+    every = OBJECTIVES | UNTARGETED_ONLY | TARGETED_ONLY
+    one_of("objective", name, every)
+    return every[name]
+
+
+def _needed(targets: Tensor | None, name: str) -> Tensor:
+    if targets is None:
+        raise UserError(f"objective {name} aims at one class: give targets, or wrap the attack in every_target")
+    return targets
+
+
+def _refused(targets: Tensor | None, name: str) -> None:
+    if targets is not None:
+        raise UserError(f"objective {name} is untargeted: call the attack without targets")
 
 
 def _pick(logits: Tensor, classes: Tensor) -> Tensor:

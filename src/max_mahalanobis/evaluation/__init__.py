@@ -1,19 +1,28 @@
 """Honest numbers: attack, verify, record."""
 
+from .identity import data_hash, describe, weights_hash
+from .journal import Journal
 from .passes import PassCounter
 from .pictures import collect_pictures
 from .recorded import evaluate_run
-from .robustness import data_hash, evaluate, weights_hash
-from .suites import SUITES, describe, make_suite
+from .robustness import evaluate
+from .sharing import evaluate_shared, join_processes
+from .single import single_attack
+from .suites import SUITES, Suite, make_suite
 
 __all__ = [
     "SUITES",
+    "Journal",
     "PassCounter",
+    "Suite",
     "collect_pictures",
     "data_hash",
     "describe",
     "evaluate",
     "evaluate_run",
+    "evaluate_shared",
+    "join_processes",
     "make_suite",
+    "single_attack",
     "weights_hash",
 ]

@@ -1,18 +1,25 @@
 """Evaluating a run: attack it, and leave rows and pictures in its folder."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import torch
 
 from ..files import write_atomically
 from ..models import Classifier
 from ..results import AttackResult, append_results
 from ..runs import Run
 from ..threats import ThreatModel
-from ..types import Split
+from ..types import Model, Split
+from .journal import Journal
+from .judge import Progress
 from .pictures import collect_pictures
-from .robustness import Progress, evaluate
+from .robustness import evaluate
+from .sharing import evaluate_shared
+from .suites import Suite
 
 CURVE_SHARES = (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # of the budget
 
@@ -23,31 +30,41 @@ def evaluate_run(
     split: Split,
     *,
     threat: ThreatModel,
-    suite: str = "quick",
+    suite: str | Suite = "quick",
     curve: bool = False,
     split_name: str = "test",
     batch_size: int = 256,
     seed: int = 0,
+    faster: Callable[[Model], Model] | None = None,
     progress: Progress | None = None,
 ) -> list[AttackResult]:
     """Attack `model`, the classifier of `run`, append the rows to its results and replace its pictures.
 
-    With `curve`, the suite "curve" follows at shares of the budget, for accuracy against budget; its rows are
-    recorded too and not returned.
+    With `curve`, the suite "curve" follows at shares of the budget, for accuracy against budget; its rows are recorded
+    too and not returned. What a killed evaluation had found is in the run's journal and is not attacked again. In a
+    process group the images are shared (`evaluate_shared`), every process returns all rows, and the first one writes.
     """
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
     settings = {
         "batch_size": batch_size,
         "seed": seed,
         "device": next(model.parameters()).device,
         "names": {"run": run.name, "data": run.recipe.data, "split": split_name},
+        "faster": faster,
+        "journal": Journal(run.journal, name=str(rank)),
         "progress": progress,
     }
-    rows = evaluate(model, split, threat=threat, suite=suite, **settings)
-    append_results(run.results_file, rows)
+    evaluation = partial(evaluate, model, **settings)
+    rows = evaluate_shared(partial(evaluation, threat=threat, suite=suite), split)
+    recorded = list(rows)
     for share in CURVE_SHARES if curve else ():
-        shrunk = replace(threat, eps=min(share * threat.eps, 1.0) if threat.name == "Linf" else share * threat.eps)
-        append_results(run.results_file, evaluate(model, split, threat=shrunk, suite="curve", **settings))
-    _write_pictures(run, collect_pictures(model, split, threat=threat, seed=seed))
+        eps = share * threat.eps
+        shrunk = replace(threat, eps=min(eps, 1.0) if threat.name == "Linf" else eps)
+        recorded += evaluate_shared(partial(evaluation, threat=shrunk, suite="curve"), split)
+    if rank == 0:
+        append_results(run.results_file, recorded)
+        settings["journal"].close()
+        _write_pictures(run, collect_pictures(model, split, threat=threat, seed=seed))
     return rows
 
 

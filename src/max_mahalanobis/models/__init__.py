@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from ..errors import one_of
 from ..heads import make_head
 from ..recipe import Recipe
+from .acceleration import PRECISIONS, accelerated, folded
 from .classifier import Classifier, SubtractMean, he_normal_, mean_image, weight_decay_groups
 from .paper_resnets import ResNetV1, ResNetV2
 from .small import Mlp, SmallCnn
@@ -17,7 +18,18 @@ MODELS: dict[str, type[nn.Module]] = {
     "resnet_v2": ResNetV2,
 }
 
-__all__ = ["MODELS", "Classifier", "SubtractMean", "build", "he_normal_", "mean_image", "weight_decay_groups"]
+__all__ = [
+    "MODELS",
+    "PRECISIONS",
+    "Classifier",
+    "SubtractMean",
+    "accelerated",
+    "build",
+    "folded",
+    "he_normal_",
+    "mean_image",
+    "weight_decay_groups",
+]
 
 
 def build(

@@ -7,8 +7,10 @@ from typing import NamedTuple
 from ..results import AttackResult
 from .reading import RunRecord
 
-CURVE = "curve"  # the suite of rows made for accuracy against budget
-NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+FIXED = "fixed"  # kinds of rows: one budget,
+CURVE = "curve"  # one of several budgets, for accuracy against budget: suites of this name,
+MINIMUM_NORM = "minimum_norm"  # no limit: `size` is the smallest found; suites of this name
+NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
 class Condition(NamedTuple):
@@ -23,9 +25,17 @@ class Condition(NamedTuple):
     index: tuple[int, ...]
 
     @property
+    def kind(self) -> str:
+        """What the rows are made for: FIXED, CURVE or MINIMUM_NORM."""
+        return self.suite if self.suite in (CURVE, MINIMUM_NORM) else FIXED
+
+    @property
     def budget(self) -> str:
-        """The threat and its size in words: Linf eps 8/255."""
-        return f"{norm_name(self.threat)} eps {eps_text(self.eps, self.threat)}"
+        """The threat and its size in words: Linf eps 8/255, or Linf without limit."""
+        norm = norm_name(self.threat)
+        if self.kind == MINIMUM_NORM:
+            return f"{norm} without limit"
+        return f"{norm} eps {eps_text(self.eps, self.threat)}"
 
     @property
     def images(self) -> str:
@@ -38,10 +48,14 @@ def condition_of(row: AttackResult) -> Condition:
     return Condition(row.data, row.data_hash, row.split, row.suite, row.threat, row.eps, tuple(row.index))
 
 
-def conditions(runs: Sequence[RunRecord], *, curve: bool = False) -> list[Condition]:
-    """Every condition in the runs' rows, sorted: of the tables, or (`curve`) of accuracy against budget."""
-    found = {condition_of(row) for run in runs for row in run.results if (row.suite == CURVE) == curve}
-    return sorted(found, key=lambda c: (c.data, c.split, c.suite, c.threat, c.eps, -len(c.index), c))
+def conditions(runs: Sequence[RunRecord], *kinds: str) -> list[Condition]:
+    """Every condition of these kinds in the runs' rows, sorted; of the same images, in the order of the kinds."""
+    found = {condition for run in runs for row in run.results if (condition := condition_of(row)).kind in kinds}
+
+    def order(c: Condition) -> tuple:
+        return c.data, c.split, kinds.index(c.kind), c.suite, c.threat, c.eps, -len(c.index), c
+
+    return sorted(found, key=order)
 
 
 def rows_under(run: RunRecord, condition: Condition) -> list[AttackResult]:
@@ -50,14 +64,14 @@ def rows_under(run: RunRecord, condition: Condition) -> list[AttackResult]:
     return [row for row in alike if condition_of(row) == condition]
 
 
-def main_condition(runs: Sequence[RunRecord]) -> Condition | None:
-    """Where most runs met: then most images, then most rows, then the smallest budget above 0."""
+def main_condition(runs: Sequence[RunRecord], kind: str = FIXED) -> Condition | None:
+    """Where most runs met, of one kind: then most images, then most rows, then the smallest budget above 0."""
 
     def weight(condition: Condition) -> tuple:
         counts = [len(rows_under(run, condition)) for run in runs]
         return sum(map(bool, counts)), len(condition.index), sum(counts), condition.eps > 0, -condition.eps
 
-    return max(conditions(runs), key=weight, default=None)
+    return max(conditions(runs, kind), key=weight, default=None)
 
 
 def titles(found: Sequence[Condition]) -> list[str]:
@@ -71,13 +85,34 @@ def titles(found: Sequence[Condition]) -> list[str]:
 
 
 def norm_name(threat: str) -> str:
-    """How the norm is written: Linf, L2, L1."""
+    """How the norm is written: Linf, L2, L1, L0."""
     return NORMS.get(threat.lower(), threat)
 
 
 def eps_text(eps: float, threat: str) -> str:
     """A budget as people write it: 8/255 in Linf when it is a whole number of gray levels, else a decimal."""
     levels = eps * 255
-    if threat.lower() == "linf" and eps > 0 and abs(levels - round(levels)) < 1e-4 and round(levels) > 0:
+    if is_in_levels(threat) and eps > 0 and abs(levels - round(levels)) < 1e-4 and round(levels) > 0:
         return f"{round(levels)}/255"
     return f"{eps:.4g}"
+
+
+def size_text(size: float, threat: str) -> str:
+    """The size of a perturbation to three digits: 3.14/255 in Linf, 0.512 in L2, 1,234 in L1; infinite: ∞."""
+    levels = is_in_levels(threat)
+    if size == float("inf"):
+        return "∞"
+    text = f"{size * 255 if levels else size:.3g}"
+    return (text if "e+" not in text else f"{size:,.0f}") + ("/255" if levels and size > 0 else "")
+
+
+def size_unit(threat: str) -> str:
+    """In what sizes and budgets are counted."""
+    if is_in_levels(threat):
+        return "1/255 of the pixel range"
+    return "pixels times channels" if threat.lower() == "l0" else "pixels in [0, 1]"
+
+
+def is_in_levels(threat: str) -> bool:
+    """Whether people count this norm in gray levels, 1/255."""
+    return threat.lower() == "linf"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import write_atomically
-from .conditions import CURVE
+from .conditions import CURVE, MINIMUM_NORM
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
 from .reading import RunRecord
 from .sentences import alarms, findings, take_away
@@ -59,7 +59,11 @@ def missing(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
     lacking = {
         "recipe": ("recipe", folder, lambda run: run.recipe is None),
         "training": ("training metrics", folder, lambda run: not run.metrics),
-        "budgets": ("budget curve", again, lambda run: all(row.suite != CURVE for row in run.results)),
+        "budgets": (
+            "budget curve",
+            again,
+            lambda run: all(row.suite not in (CURVE, MINIMUM_NORM) for row in run.results),
+        ),
         "features": ("features", again, lambda run: "features" not in (run.pictures or {})),
         "examples": ("example images", again, lambda run: "images" not in (run.pictures or {})),
     }

@@ -1,0 +1,1 @@
+"""Attacks that ask a model for logits and never for a gradient."""

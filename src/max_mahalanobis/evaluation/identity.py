@@ -1,0 +1,79 @@
+"""Which model and which images a row speaks of, as short hashes; which settings an attack had, as plain values."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import nn
+
+from ..attacks import every_target, toward_random_class
+from ..types import Attack, Model, Split
+
+_GIVEN_AT_THE_CALL = ("threat", "targets", "seeds", "smallest")
+
+
+def weights_hash(model: Model) -> str:
+    """Sixteen hexadecimal digits of a module's state_dict: names, shapes and values; of a plain function, nothing."""
+    if not isinstance(model, nn.Module):
+        return ""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def data_hash(split: Split) -> str:
+    """Sixteen hexadecimal digits of the images and labels evaluated."""
+    digest = hashlib.sha256()
+    for tensor in (split.images, split.labels):
+        digest.update(tensor.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def describe(attack: Attack) -> dict:
+    """All settings of an attack as plain values: the function's name, its defaults, and what `partial` has bound.
+
+    An attack made of one other is described by the settings of both and says so under `composed`, from the inside out;
+    one made of several lists them under `parts`.
+    """
+    if not isinstance(attack, partial):
+        return {"attack": _name(attack)}
+    own = _settings(attack.func) | attack.keywords
+    own = {key: _plain(value) for key, value in own.items() if key not in _GIVEN_AT_THE_CALL}
+    if not attack.args:
+        return {"attack": _name(attack.func)} | own
+    if isinstance(attack.args[0], Sequence):
+        return {"attack": _name(attack.func), "parts": [describe(part) for part in attack.args[0]]} | own
+    inner = describe(attack.args[0])
+    return inner | own | _targets(attack) | {"composed": [*inner.get("composed", []), _name(attack.func)]}
+
+
+def _targets(attack: partial) -> dict:
+    if attack.func is toward_random_class:
+        return {"targeted": "one random wrong class"}
+    if attack.func is every_target:
+        top = attack.keywords.get("top", _settings(every_target)["top"])
+        return {"targeted": "every wrong class" if top is None else f"the {top} likeliest wrong classes"}
+    return {}
+
+
+def _settings(function: Callable) -> dict:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, int | float | str | bool | None):
+        return value
+    if isinstance(value, partial):
+        return describe(value)
+    if isinstance(value, nn.Module):
+        return f"{type(value).__name__} {weights_hash(value)}"
+    return _name(value) if callable(value) else repr(value)
+
+
+def _name(thing: object) -> str:
+    return getattr(thing, "__name__", type(thing).__name__)

@@ -1,0 +1,69 @@
+"""What an unfinished evaluation has found so far, image by image, so that a killed one goes on where it stopped."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..files import append_lines, read_lines
+
+
+class Outcomes(NamedTuple):
+    """What one attack did to some images: one entry per image, and what that cost."""
+
+    index: Sequence[int]
+    fooled: Sequence[bool]
+    size: Sequence[float]
+    forwards: int
+    backwards: int
+    seconds: float
+    non_finite: int
+
+
+class Journal:
+    """One file of one process in the folder of an evaluation; all files of the folder are read.
+
+    A line belongs to the attack, model, data, budget, seed and versions its key was made of; lines under other keys
+    are left alone, so nothing of another model or setting is ever mixed in.
+    """
+
+    def __init__(self, folder: Path, *, name: str = "0"):
+        self.folder = folder
+        self._file = folder / f"{name}.jsonl"
+        files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+        lines = [line for file in files for line in read_lines(file, _whole_or_none) if line is not None]
+        self._known: dict[str, list[Outcomes]] = {}
+        for key, outcomes in lines:
+            self._known.setdefault(key, []).append(outcomes)
+
+    def known(self, key: str, index: Sequence[int]) -> list[Outcomes]:
+        """What was found before about any of these images."""
+        wanted = set(index)
+        return [outcomes for outcomes in self._known.get(key, []) if wanted.issuperset(outcomes.index)]
+
+    def write(self, key: str, outcomes: Outcomes) -> None:
+        """One more batch is done; on disk before this returns."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        append_lines(self._file, [json.dumps([key, *outcomes])])
+
+    def close(self) -> None:
+        """The evaluation is complete and its rows are recorded: nothing is left to continue."""
+        for file in self.folder.glob("*.jsonl"):
+            file.unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
+def key_of(**identity: object) -> str:
+    """A short name of everything that decides an outcome."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _whole_or_none(line: str) -> tuple[str, Outcomes] | None:
+    """A line torn by a crash is left out: that batch is attacked again."""
+    try:
+        key, *fields = json.loads(line)
+        return key, Outcomes(*fields)
+    except (ValueError, TypeError):
+        return None

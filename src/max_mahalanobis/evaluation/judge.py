@@ -1,0 +1,122 @@
+"""Runs attacks and looks at what they hand back with its own eyes: shape, box, ball, label."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..attacks import is_fooled, undisturbed
+from ..draws import derive
+from ..errors import AttackCheated, UserError
+from ..threats import ThreatModel
+from ..types import Attack, Model, Split, as_pixels
+from .journal import Journal, Outcomes
+from .passes import PassCounter
+
+Progress = Callable[[str, int, int], None]  # (attack, images done, images in all)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One model and one split; `fast` is what attacks are given in place of the model, which alone decides."""
+
+    model: Model
+    fast: Model
+    split: Split
+    threat: ThreatModel
+    batch_size: int
+    seed: int
+    device: torch.device | str
+    journal: Journal | None
+    progress: Progress | None
+
+    def clean(self) -> tuple[Tensor, Tensor]:
+        """Per image, on the CPU: classified rightly; and with logits that are all finite."""
+        parts = [self._look(*self._batch(rows)) for rows in self._rows(torch.arange(len(self.split.labels)))]
+        fooled, finite = (torch.cat(part) for part in zip(*parts, strict=True))
+        return ~fooled, finite
+
+    def run(self, name: str, attack: Attack, attempted: Tensor, key: str) -> Outcomes:
+        """One attack over the images attempted: what it fooled, at which size, for how many passes."""
+        index = self.split.index[attempted].tolist()
+        found = self.journal.known(key, index) if self.journal is not None else []
+        done = {image for outcomes in found for image in outcomes.index}
+        for rows in self._rows(attempted.nonzero().squeeze(1)):  # the same batches as without a journal
+            left = [row for row in rows.tolist() if int(self.split.index[row]) not in done]
+            if not left:
+                continue
+            found.append(self._attack(name, attack, torch.tensor(left)))
+            if self.journal is not None:
+                self.journal.write(key, found[-1])
+            if self.progress is not None:
+                self.progress(name, sum(len(outcomes.index) for outcomes in found), len(index))
+        return _together(found)
+
+    def _attack(self, name: str, attack: Attack, rows: Tensor) -> Outcomes:
+        x, y = self._batch(rows)
+        seeds = derive(self.seed, self.split.index[rows]).to(self.device)
+        counter, began = PassCounter(self.fast), time.perf_counter()
+        x_adv = attack(counter, x.clone(), y.clone(), seeds=seeds).detach()
+        forwards, backwards = counter.forwards, counter.backwards
+        verify(name, x_adv, x, self.threat)
+        fooled, finite = self._look(x_adv, y)
+        if self.fast is not self.model:  # what the faster copy takes for fooled and the model does not is tried again
+            with torch.no_grad():
+                disputed = (is_fooled(self.fast(x_adv), y).cpu() & ~fooled).nonzero().squeeze(1)
+            if len(disputed):
+                counter, there = PassCounter(self.model), disputed.to(x.device)
+                x_adv[there] = attack(counter, x[there], y[there], seeds=seeds[there]).detach()
+                forwards, backwards = forwards + counter.forwards, backwards + counter.backwards
+                verify(name, x_adv[there], x[there], self.threat)
+                fooled[disputed], finite[disputed] = self._look(x_adv[there], y[there])
+        seconds = round(time.perf_counter() - began, 3)
+        size = self.threat.size(x_adv - x).float().cpu()
+        index = self.split.index[rows].tolist()
+        costs = (forwards, backwards, seconds, int((~finite).sum()))
+        return Outcomes(index, fooled.tolist(), size.tolist(), *costs)
+
+    def _rows(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return rows.split(self.batch_size) if len(rows) else ()
+
+    def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return as_pixels(self.split.images[rows]).to(self.device), self.split.labels[rows].to(self.device)
+
+    def _look(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        with undisturbed(self.model), torch.no_grad():
+            logits = self.model(x)
+        if logits.ndim != 2 or len(logits) != len(y):
+            raise UserError(f"the model must return logits (batch, classes), got shape {tuple(logits.shape)}")
+        if logits.shape[1] < 2:
+            raise UserError("the model has one class: nothing can be misclassified")
+        if y.min() < 0 or y.max() >= logits.shape[1]:
+            raise UserError(f"labels reach from {y.min()} to {y.max()}, but the model has {logits.shape[1]} classes")
+        return is_fooled(logits, y).cpu(), torch.isfinite(logits).all(dim=1).cpu()
+
+
+def verify(name: str, x_adv: Tensor, x: Tensor, threat: ThreatModel) -> None:
+    """Refuse what the threat does not allow.
+
+    Raises:
+        AttackCheated: shape, dtype, box or ball are not kept.
+    """
+    if x_adv.shape != x.shape or x_adv.dtype != x.dtype:
+        raise AttackCheated(
+            f"{name} returned {x_adv.dtype} {tuple(x_adv.shape)} for images of {x.dtype} {tuple(x.shape)}"
+        )
+    refused = (~threat.allows(x_adv, x)).nonzero().squeeze(1)
+    if len(refused):
+        first = refused[:1]
+        raise AttackCheated(
+            f"{name} left the threat model on {len(refused)} of {len(x)} images: size "
+            f"{threat.size(x_adv[first] - x[first]).item():.6g} (allowed {threat.eps:.6g}), "
+            f"pixels in [{x_adv[first].min():.6g}, {x_adv[first].max():.6g}]"
+        )
+
+
+def _together(found: list[Outcomes]) -> Outcomes:
+    """Several batches as one."""
+    lists = [[entry for outcomes in found for entry in outcomes[part]] for part in range(3)]
+    sums = [sum(outcomes[part] for outcomes in found) for part in range(3, len(Outcomes._fields))]
+    return Outcomes(*lists, *sums)

@@ -1,0 +1,83 @@
+"""One evaluation shared by several processes: each takes every n-th image, the rows are those of one process."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from ..errors import UserError
+from ..results import AttackResult
+from ..types import Split
+from .identity import data_hash
+
+Evaluation = Callable[[Split], list[AttackResult]]
+_LAUNCHED = "LOCAL_WORLD_SIZE"  # set by torchrun: the processes are there already
+
+
+def join_processes(devices: int, device: str, *, threads: int | None = None) -> tuple[bool, torch.device]:
+    """Start `devices` processes that run this very command, or join those that torchrun started.
+
+    Returns:
+        Whether this is the first process, the one that speaks and writes; and the device to work on.
+
+    Raises:
+        UserError: torchrun started another number of processes.
+    """
+    launched = int(os.environ.get(_LAUNCHED, devices))
+    if devices not in (1, launched):
+        raise UserError(f"--devices {devices}, but {launched} processes were started: leave --devices out")
+    if launched == 1:
+        return True, torch.device(device)
+    from lightning_fabric import Fabric
+
+    if device == "cpu" and threads is None:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // launched))
+    nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
+    fabric = Fabric(accelerator=device, devices=launched, num_nodes=nodes, strategy="ddp")
+    fabric.launch()
+    return fabric.global_rank == 0, fabric.device
+
+
+def share_of(split: Split, rank: int, world_size: int) -> Split:
+    """The images of process `rank` of `world_size`: one in `world_size`, so that no process has all the hard ones."""
+    return Split(*(tensor[rank::world_size] for tensor in split))
+
+
+def evaluate_shared(evaluation: Evaluation, split: Split) -> list[AttackResult]:
+    """`evaluation` of the whole split, from all processes of the running process group, the same rows in each.
+
+    Without a process group, or in a group of one, it is `evaluation(split)`. Passes are summed, seconds are those of
+    the slowest process.
+    """
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+        return evaluation(split)
+    rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    part = share_of(split, rank, world_size)
+    mine = evaluation(part) if len(part.labels) else []
+    gathered: list = [None] * world_size
+    torch.distributed.all_gather_object(gathered, mine)
+    return merge([rows for rows in gathered if rows], split)
+
+
+def merge(shares: Sequence[Sequence[AttackResult]], split: Split) -> list[AttackResult]:
+    """The rows of several processes, each about other images of `split`, as if one process had made them."""
+    return [_merge_one(rows, split) for rows in zip(*shares, strict=True)]
+
+
+def _merge_one(rows: Sequence[AttackResult], split: Split) -> AttackResult:
+    index = split.index.tolist()
+
+    def joined(name: str) -> list:
+        found = {i: value for row in rows for i, value in zip(row.index, getattr(row, name), strict=True)}
+        return [found[i] for i in index]
+
+    return replace(
+        rows[0],
+        index=index,
+        data_hash=data_hash(split),
+        **{name: joined(name) for name in ("correct", "fooled", "size", "attempted")},
+        **{name: sum(getattr(row, name) for row in rows) for name in ("forwards", "backwards", "non_finite")},
+        seconds=max(row.seconds for row in rows),
+        signs=sorted({sign for row in rows for sign in row.signs}),
+    )

@@ -1,0 +1,51 @@
+"""What a table is made of, drawn nowhere yet."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ...results import AttackResult
+from ...statistics import Proportion
+from ..conditions import Condition, rows_under
+from ..reading import RunRecord
+
+NOTHING = "–"
+DAGGER = "†"
+
+
+class Cell(NamedTuple):
+    """What stands in one place of a table; `detail` is said more quietly, a `suspect` number carries a dagger."""
+
+    text: str
+    detail: str = ""
+    suspect: bool = False
+
+
+class Table(NamedTuple):
+    """Plain data, drawn nowhere yet."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def lines(
+    runs: Sequence[RunRecord],
+    condition: Condition,
+    numbers: Callable[[list[AttackResult], Sequence[str]], list[Cell]],
+) -> tuple[list[str], tuple[tuple[Cell, ...], ...]]:
+    """The attacks in order of appearance, and for each run that met the condition its name and `numbers`."""
+    met = [(run.name, rows_under(run, condition)) for run in runs]
+    met = [(name, rows) for name, rows in met if rows]
+    attacks = list(dict.fromkeys(row.attack for _, rows in met for row in rows))
+    return attacks, tuple((Cell(name), *numbers(rows, attacks)) for name, rows in met)
+
+
+def share_cell(share: Proportion) -> Cell:
+    """A share in percent with its interval."""
+    return Cell(f"{100 * share.value:.1f}", f"[{100 * share.low:.1f}, {100 * share.high:.1f}]")
+
+
+def any_missing(rows: Sequence[Sequence[Cell]]) -> bool:
+    """Whether a run did not meet one of the attacks."""
+    return any(cell.text == NOTHING for row in rows for cell in row)

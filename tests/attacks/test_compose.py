@@ -1,0 +1,185 @@
+from functools import partial
+
+import pytest
+import torch
+from linear import exact_distance, linear_problem
+from torch import nn
+
+from max_mahalanobis.attacks import is_fooled, margin, pgd
+from max_mahalanobis.attacks.compose import (
+    cascade,
+    every_target,
+    expectation_over,
+    random_wrong_targets,
+    restarts,
+    strongest_of,
+    toward_random_class,
+    transferred_from,
+)
+from max_mahalanobis.errors import UserError
+from max_mahalanobis.threats import L2, Linf
+
+WEAK = partial(pgd, threat=Linf(0.06), steps=3)
+SHORT = partial(pgd, threat=Linf(0.2), steps=1)
+
+
+def curved_problem(dtype=torch.float32):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 30), nn.ReLU(), nn.Linear(30, 5)).to(dtype)
+    x = torch.rand(60, 1, 4, 4, dtype=dtype)
+    return model, x, model(x).argmax(dim=1)
+
+
+def fooled(model, x_adv, y):
+    return is_fooled(model(x_adv), y)
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [
+        (partial(restarts, WEAK, times=1), partial(restarts, WEAK, times=6)),
+        (partial(every_target, SHORT, top=1), partial(every_target, SHORT, top=None)),
+    ],
+)
+def test_more_tries_fool_more_images_and_never_lose_one(one, many):
+    model, x, y = curved_problem()
+    few, more = (fooled(model, attack(model, x, y), y) for attack in (one, many))
+    assert more.sum() > few.sum()
+    assert (more | ~few).all()
+
+
+def test_every_target_goes_by_the_clean_logits_best_first_and_leaves_the_label_out():
+    model, x, y = linear_problem(10)
+    asked = []
+
+    def record(model, x, y, *, targets, seeds):
+        asked.append(torch.stack([y, targets], dim=1))
+        return x
+
+    one = every_target(record, model, x[:1], y[:1], top=4)
+    order = model(x[:1]).argsort(dim=1, descending=True)[0]
+    assert torch.cat(asked)[:, 1].tolist() == order[1:5].tolist()
+    torch.testing.assert_close(one, x[:1])
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 1000])
+def test_every_target_knows_how_many_classes_there_are(num_classes):
+    model, x, y = linear_problem(num_classes, count=4)
+    seen = []
+
+    def record(model, x, y, *, targets, seeds):
+        seen.append(targets)
+        assert (targets != y).all()
+        return x
+
+    every_target(record, model, x, y, top=9)
+    assert sum(map(len, seen)) == 4 * min(9, num_classes - 1)
+
+
+def test_the_multi_targeted_margin_attack_is_exact_on_linear_models():
+    for num_classes in (2, 3, 10):
+        model, x, y = linear_problem(num_classes, dtype=torch.float64)
+        distance = exact_distance(model, x, y, dual=1)
+        eps = distance.median().item()
+        attack = partial(every_target, partial(pgd, threat=Linf(eps), objective=margin, steps=20), top=None)
+        found = fooled(model, attack(model, x, y), y)
+        assert found[distance < eps / 1.02].all()
+        assert not found[distance > eps * 1.001].any()
+
+
+def test_tries_side_by_side_find_what_tries_in_turn_find(monkeypatch):
+    """An image alone meets several targets or restarts in one batch; among many it meets one after the other."""
+    model, x, y = curved_problem(torch.float64)
+    seeds = torch.arange(60) + 7
+    for attack in (partial(restarts, WEAK, times=5), partial(every_target, WEAK)):
+        together = attack(model, x, y, seeds=seeds)
+        alone = torch.cat([attack(model, x[i : i + 1], y[i : i + 1], seeds=seeds[i : i + 1]) for i in range(60)])
+        hit = fooled(model, together, y)
+        assert torch.equal(hit, fooled(model, alone, y))
+        torch.testing.assert_close(alone[hit], together[hit])
+        order = torch.randperm(60)
+        torch.testing.assert_close(attack(model, x[order], y[order], seeds=seeds[order])[order.argsort()], together)
+
+
+def test_smallest_tries_every_target_and_keeps_the_least_size():
+    model, x, y = linear_problem(10, dtype=torch.float64)
+    threat = L2(5.0)
+
+    def onto_the_plane(model, x, y, *, targets, seeds):
+        normal = model.layer.weight[targets] - model.layer.weight[y]
+        gap = (model(x).gather(1, y[:, None]) - model(x).gather(1, targets[:, None])).squeeze(1)
+        step = normal * (1.001 * gap / normal.pow(2).sum(dim=1))[:, None]
+        return (x + step.view_as(x)).detach()
+
+    exact = exact_distance(model, x, y, dual=2)
+    made = every_target(onto_the_plane, model, x, y, top=None, smallest=threat)
+    torch.testing.assert_close(threat.size(made - x), exact * 1.001)
+
+
+def test_a_cascade_shows_the_next_attack_only_what_holds():
+    model, x, y = curved_problem()
+    counts = []
+
+    def count(model, x, y, *, targets, seeds):
+        counts.append(len(x))
+        return x
+
+    first = fooled(model, WEAK(model, x, y), y)
+    cascade([WEAK, count], model, x, y)
+    assert counts == [int((~first).sum())]
+
+
+def test_the_strongest_is_the_smallest_that_fools():
+    model, x, y = curved_problem()
+    threat = Linf(0.3)
+    wide, narrow = (partial(pgd, threat=Linf(eps), steps=20) for eps in (0.3, 0.1))
+    made = strongest_of([wide, narrow], model, x, y, threat=threat)
+    alone = [attack(model, x, y) for attack in (wide, narrow)]
+    hits = [fooled(model, each, y) for each in alone]
+    assert torch.equal(fooled(model, made, y), hits[0] | hits[1])
+    both = hits[0] & hits[1]
+    sizes = torch.stack([threat.size(each - x) for each in alone])
+    torch.testing.assert_close(threat.size(made - x)[both], sizes.min(dim=0).values[both])
+
+
+def test_a_transferred_attack_never_asks_the_model_it_is_aimed_at():
+    source, x, y = curved_problem()
+
+    def closed(images):
+        raise AssertionError("asked")
+
+    crafted = WEAK(source, x, y)
+    torch.testing.assert_close(transferred_from(WEAK, closed, x, y, source=source), crafted)
+
+
+def test_expectation_over_draws_averages_a_randomized_model():
+    model, x, _ = linear_problem(3)
+    noisy = lambda images: model(images) + torch.randn(len(images), 3)  # noqa: E731
+    error = (expectation_over(noisy, 400)(x) - model(x)).abs().max()
+    assert error < 0.3
+    with pytest.raises(UserError, match="samples must be at least 1, got 0"):
+        expectation_over(noisy, 0)
+
+
+def test_random_wrong_targets_are_wrong_and_all_classes_occur():
+    y = torch.arange(3000) % 10
+    targets = random_wrong_targets(y, 10, torch.arange(3000))
+    assert (targets != y).all()
+    assert ((targets - y) % 10).bincount(minlength=10)[1:].min() > 250
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (partial(every_target, WEAK, targets=torch.zeros(3, dtype=torch.long)), "every_target chooses the targets"),
+        (partial(every_target, WEAK, top=0), "top must be at least 1, got 0"),
+        (partial(restarts, WEAK, times=0), "times must be at least 1, got 0"),
+        (partial(toward_random_class, WEAK, targets=torch.zeros(3, dtype=torch.long)), "draws the targets"),
+        (partial(strongest_of, [], threat=Linf(0.1)), "at least one attack"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(call, says):
+    model, x, y = linear_problem(3, count=3)
+    y = torch.tensor([1, 1, 2])
+    with pytest.raises(UserError, match=says):
+        call(model, x, y)

@@ -1,0 +1,330 @@
+import copy
+import threading
+
+import jaxtyping
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from max_mahalanobis.attacks import pgd
+from max_mahalanobis.errors import UserError
+from max_mahalanobis.models import MODELS, build
+from max_mahalanobis.models.acceleration import accelerated, folded
+from max_mahalanobis.recipe import Recipe
+from max_mahalanobis.threats import Linf
+
+SHAPE = (3, 8, 8)
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+
+@pytest.fixture(autouse=True)
+def stand_ins_are_let_in(monkeypatch):
+    """torch.fx reads a model by running it on stand-ins, which the tests' type checks of our own models refuse."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+def lived(model: nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """The model with BatchNorms that have seen something."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
+                if tensor is not None:
+                    tensor.data.uniform_(0.5, 1.5, generator=generator)
+    return model.to(dtype).eval()
+
+
+def images(count: int = 6, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=dtype)
+
+
+def logits_and_gradient(model, x: Tensor) -> tuple[Tensor, Tensor]:
+    x = x.clone().requires_grad_(True)
+    logits = model(x)
+    weights = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype).view_as(logits)
+    return logits.detach(), torch.autograd.grad((logits * weights).sum(), x)[0]
+
+
+def assert_same(fast, model, x: Tensor, **tolerance) -> None:
+    for ours, plain in zip(logits_and_gradient(fast, x), logits_and_gradient(model, x), strict=True):
+        scale = plain.abs().max()
+        torch.testing.assert_close(ours / scale, plain / scale, **tolerance)
+
+
+def norms_left(model: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in model.modules())
+
+
+@pytest.mark.parametrize("head", ["softmax", "mmc"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_folded_copy_has_the_models_logits_and_input_gradients(name, head):
+    model = lived(build(Recipe(model=name, head=head, blocks=1, dim=12), SHAPE, 4))
+    assert_same(folded(model), model, images(), **EXACT)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(model)(images()), model(images()), **EXACT)
+    model, x = model.float(), images(dtype=torch.float32)
+    logits = model(x)
+    torch.testing.assert_close(folded(model)(x) / logits.abs().max(), logits / logits.abs().max(), rtol=0, atol=1e-5)
+
+
+def test_all_batchnorms_of_basic_blocks_are_folded_and_those_before_activations_of_a_sum_stay():
+    model = build(Recipe(model="resnet_v1", blocks=2), SHAPE, 10)
+    copied = folded(model)
+    assert norms_left(copied) == 0
+    assert len(copied.pairs) == norms_left(model) == 13
+    model = build(Recipe(model="resnet_v2", blocks=2), SHAPE, 10)
+    assert norms_left(folded(model)) == 5 + 1  # one opens each block but the first, one is the last
+    assert norms_left(model) == 6 + 1 + 2 * 6
+
+
+def test_the_copy_is_frozen_and_the_model_is_left_as_it_was():
+    model = build(Recipe(model="resnet_v1", blocks=1), SHAPE, 10).train()
+    before = copy.deepcopy(model.state_dict())
+    copied = folded(model)
+    copied(images(dtype=torch.float32))
+    assert not any(module.training for module in copied.modules())
+    assert not any(module.training for module in copied.train().modules())
+    assert not any(parameter.requires_grad for parameter in copied.parameters())
+    assert all(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+
+
+class Body(nn.Module):
+    """conv-bn-relu twice, then a linear layer; `flow` is what becomes of the parts."""
+
+    def __init__(self, flow, change=lambda body: None):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.second, self.other = nn.Conv2d(6, 6, 3, bias=False), nn.BatchNorm2d(6)
+        self.linear, self.flat = nn.Linear(6 * 36, 5), nn.BatchNorm1d(5)
+        self.flow = flow
+        change(self)
+
+    def forward(self, x: Tensor, scaled: bool = False) -> Tensor:
+        x = x * 2 if scaled else x
+        return self.flat(self.linear(self.flow(self, x).flatten(1)))
+
+
+def straight(body, x):
+    return F.relu(body.other(body.second(F.relu(body.norm(body.first(x))))))
+
+
+def output_used_twice(body, x):
+    x = body.first(x)
+    return body.second(body.norm(x) + x)
+
+
+def layer_called_twice(body, x):
+    return body.other(body.second(F.pad(body.second(F.relu(body.first(x))), (1, 1, 1, 1))))
+
+
+def norm_called_twice(body, x):
+    return body.norm(body.second(body.norm(body.first(x))))
+
+
+def weight_read(body, x):
+    return body.other(body.second(F.relu(body.norm(body.first(x))))) + body.first.weight.mean()
+
+
+def norm_after_relu(body, x):
+    return body.second(body.norm(F.relu(body.first(x))))
+
+
+def hooked(body):
+    body.first.register_forward_hook(lambda layer, inputs, output: output.abs())
+
+
+def without_statistics(body):
+    body.norm = nn.BatchNorm2d(6, track_running_stats=False)
+
+
+def known_twice(body):
+    body.again = nn.Sequential(body.first, body.norm)
+
+
+def tied(body):
+    body.first = nn.Conv2d(6, 6, 3, padding=1)
+    body.first.weight = body.second.weight
+
+
+def computed_weight(body):
+    nn.utils.parametrizations.weight_norm(body.first)
+
+
+@pytest.mark.parametrize(
+    ("body", "pairs"),
+    [
+        (Body(straight), [("first", "norm"), ("second", "other"), ("linear", "flat")]),
+        (Body(output_used_twice), [("linear", "flat")]),
+        (Body(layer_called_twice), [("linear", "flat")]),
+        (Body(norm_called_twice), [("linear", "flat")]),
+        (Body(weight_read), [("second", "other"), ("linear", "flat")]),
+        (Body(norm_after_relu), [("linear", "flat")]),
+        (Body(straight, hooked), [("second", "other"), ("linear", "flat")]),
+        (Body(straight, without_statistics), [("second", "other"), ("linear", "flat")]),
+        (Body(straight, known_twice), [("second", "other"), ("linear", "flat")]),
+        (Body(straight, computed_weight), [("second", "other"), ("linear", "flat")]),
+    ],
+)
+def test_only_a_batchnorm_that_alone_sees_its_layer_is_folded_and_nothing_changes(body, pairs):
+    model = lived(body)
+    copied = folded(model)
+    assert list(copied.pairs) == pairs
+    assert_same(copied, model, images(), **EXACT)
+
+
+def test_layers_that_share_a_weight_each_take_their_own_norm():
+    model = lived(Body(lambda body, x: straight(body, x.repeat(1, 2, 1, 1)), tied))
+    copied = folded(model)
+    assert len(copied.pairs) == 3
+    assert_same(copied, model, images(), **EXACT)
+    model.second.weight.data *= 1.5
+    copied.refresh(model)
+    assert_same(copied, model, images(), **EXACT)
+
+
+class DependsOnPixels(Body):
+    def forward(self, x):
+        return super().forward(x if x.mean() > 0.5 else 1 - x)
+
+
+def test_a_model_that_cannot_be_read_is_copied_as_it_is_and_says_so():
+    model = lived(DependsOnPixels(straight))
+    copied = folded(model)
+    assert copied.pairs is None
+    assert norms_left(copied) == 3
+    assert_same(copied, model, images(), **EXACT)
+    copied.refresh(model)
+    assert_same(copied, model, 1 - images(), **EXACT)
+
+
+def test_a_model_that_views_its_tensors_is_served_in_the_usual_layout():
+    model = lived(Body(lambda body, x: straight(body, x).view(len(x), -1)))
+    copied = folded(model)
+    assert_same(copied, model, images(), **EXACT)
+    assert copied.network.second.weight.is_contiguous()
+    assert not folded(lived(Body(straight))).network.second.weight.is_contiguous()
+
+
+def test_an_error_of_the_models_own_is_not_hidden():
+    copied = folded(lived(Body(straight)))
+    with pytest.raises(RuntimeError, match="expected input"):
+        copied(torch.rand(2, 4, 8, 8, dtype=torch.float64))
+
+
+def test_the_gradient_has_the_layout_of_the_images():
+    model = lived(Body(straight))
+    assert logits_and_gradient(folded(model), images())[1].is_contiguous()
+
+
+def test_a_linear_layers_norm_over_another_axis_is_refused_aloud():
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.norm = nn.Linear(8, 3), nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            return self.norm(self.linear(x.mean(dim=3))).mean(dim=2)
+
+    model = lived(Rows())
+    with pytest.raises(UserError, match="pass fold=False"):
+        folded(model)(images())
+    assert_same(accelerated(model, fold=False), model, images(), **EXACT)
+
+
+def test_a_refreshed_copy_follows_the_training():
+    model = build(Recipe(model="resnet_v1", blocks=1), SHAPE, 10).double()
+    copied = folded(model)
+    x, y = images(), torch.arange(6)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        model.train()
+        model.loss(x, y).mean().backward()
+        optimizer.step()
+        copied.refresh(model)
+        assert_same(copied, model.eval(), x, **EXACT)
+
+
+def test_attacks_find_the_same_images_through_it():
+    model = lived(build(Recipe(model="resnet_v1", blocks=1), SHAPE, 10))
+    y = model(images()).argmax(dim=1)
+    settings = {"threat": Linf(0.03), "steps": 5}
+    found = pgd(accelerated(model), images(), y, **settings)
+    torch.testing.assert_close(found, pgd(model, images(), y, **settings), **EXACT)
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_it_computes_in_the_models_dtype_and_answers_in_the_images(fold):
+    model = lived(Body(straight))
+    assert_same(accelerated(model, fold=fold), model, images(), **EXACT)
+    for parameters, pixels in [("float", "double"), ("bfloat16", "float"), ("double", "float")]:
+        other = getattr(copy.deepcopy(model), parameters)()
+        x = getattr(images(), pixels)()
+        logits, gradient = logits_and_gradient(accelerated(other, fold=fold), x)
+        assert logits.dtype == gradient.dtype == x.dtype
+        torch.testing.assert_close(logits.double(), model(images()), rtol=0.05, atol=0.05)
+
+
+def test_mixed_precision_is_near_and_leaves_float64_alone():
+    model = lived(build(Recipe(model="small_cnn", head="softmax"), SHAPE, 10))
+    assert_same(accelerated(model, precision="bf16-mixed"), model, images(), **EXACT)
+    model, x = model.float(), images(dtype=torch.float32)
+    fast = accelerated(model, precision="bf16-mixed")
+    assert fast(x).dtype == torch.float32
+    assert not torch.equal(fast(x), model(x))
+    assert_same(fast, model, x, rtol=0.05, atol=0.05)
+
+
+def test_precisions_have_the_names_of_lightning_fabric():
+    with pytest.raises(UserError, match=r"unknown precision 'bf16': choose from 32-true, bf16-mixed"):
+        accelerated(Body(straight), precision="bf16")
+
+
+def test_weights_changed_later_do_not_reach_the_copy():
+    model = lived(Body(straight))
+    fast, before = accelerated(model), model(images()).detach()
+    nn.init.zeros_(model.linear.weight)
+    torch.testing.assert_close(fast(images()), before, **EXACT)
+
+
+def test_a_plain_function_is_called_as_it_is():
+    def model(x):
+        assert x.dtype == torch.float64
+        return x.flatten(1)[:, :4]
+
+    assert_same(accelerated(model, compile=True), model, images(), rtol=0, atol=0)
+
+
+def test_a_module_that_cannot_be_copied_is_attacked_as_it_is_with_a_warning():
+    model = lived(Body(straight))
+    model.lock = threading.Lock()
+    with pytest.warns(UserWarning, match="Body cannot be copied .*lock.*; it is attacked as it is"):
+        fast = accelerated(model)
+    assert_same(fast, model, images(), **EXACT)
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UserError, match="there is no no-such-compiler: install it or do not compile"):
+        accelerated(Body(straight), compile=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flow", [straight, lambda body, x: straight(body, x).view(len(x), -1)])
+def test_compiled_once_for_batches_of_all_sizes_and_equal_to_the_model(flow):
+    from torch._dynamo.utils import counters
+
+    torch._dynamo.reset()
+    counters.clear()
+    model = lived(Body(flow), torch.float32)
+    fast = accelerated(model, compile=True)
+    for count in (20, 1, 16, 3, 17, 28, 64):
+        x = images(count, torch.float32)
+        assert_same(fast, model, x, rtol=1e-4, atol=1e-4)
+        with torch.no_grad():
+            torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-4)
+        assert logits_and_gradient(fast, x)[1].is_contiguous()
+    assert counters["stats"]["unique_graphs"] == 2
