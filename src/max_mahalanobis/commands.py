@@ -82,65 +82,76 @@ def train(asked: options.Train) -> None:
 
 
 def evaluate(asked: options.Evaluate) -> None:
-    """Attack a run, record the rows, print the table."""
-    from .data import default_eps
+    """Attack a run under every suite and budget asked for, record the rows, print the tables."""
     from .evaluation import evaluate_run, join_processes
     from .models import accelerated
     from .reports.reading import read_run
-    from .reports.tables import accuracy_tables
-    from .threats import make_threat
+    from .reports.tables import accuracy_tables, budget_tables
 
     _check(asked)
     device = _use(asked.machine)
     run = open_run(asked.run)
     model = load_classifier(run)
     split = _load_split(asked, run)
-    threat = make_threat(asked.threat, default_eps(run.recipe.data, asked.threat) if asked.eps is None else asked.eps)
-    suite = _suite(asked, threat)
+    threats, num_classes = _threats(asked, run.recipe), run.trained_on["num_classes"]
     first, device = join_processes(asked.devices, device, threads=asked.machine.threads)
-    quiet = asked.machine.quiet or not first
-    if first and suite != "minimum_norm":
-        print(f"threat: {threat.name} eps {threat.eps:.6g}" + (", the usual one here" if asked.eps is None else ""))
-    with attack_progress(run.name, quiet=quiet) as show:
-        rows = evaluate_run(
-            run,
-            model.to(device),
-            split,
-            threat=threat,
-            suite=suite,
-            curve=asked.curve,
-            split_name=asked.split,
-            batch_size=asked.batch_size,
-            seed=asked.seed,
-            faster=partial(accelerated, compile=asked.compile, precision=asked.precision),
-            progress=show,
-        )
-    if not first:
-        return
-    record = replace(read_run(run.path), results=rows)
-    print_tables(accuracy_tables([record]))
-    print_reading([record])
+    if first and not asked.eps and any(limited for *_, limited in _suites(asked, threats[0], num_classes)):
+        print(f"threat: {threats[0].name} eps {threats[0].eps:.6g}, the usual one here")
+    rows = []
+    with attack_progress(run.name, quiet=asked.machine.quiet or not first) as show:
+        for number, threat in enumerate(threats):
+            for suite, limited in _suites(asked, threat, num_classes):
+                if number > 0 and not limited:
+                    continue  # it asks for no budget: once is enough
+                rows += evaluate_run(
+                    run,
+                    model.to(device),
+                    split,
+                    threat=threat,
+                    suite=suite,
+                    curve=asked.curve,
+                    split_name=asked.split,
+                    batch_size=asked.batch_size,
+                    seed=asked.seed,
+                    faster=partial(accelerated, compile=asked.compile, precision=asked.precision),
+                    progress=show,
+                )
+    if first:
+        record = replace(read_run(run.path), results=rows)
+        print_tables([*accuracy_tables([record]), *budget_tables([record])])
+        print_reading([record])
 
 
 def _check(asked: options.Evaluate) -> None:
-    check_eps(asked.eps, asked.threat)
+    for eps in asked.eps:
+        check_eps(eps, asked.threat)
     check_seed(asked.seed)
     for name, value in (("images", asked.images), ("batch-size", asked.batch_size), ("devices", asked.devices)):
         if value < 1:
             raise UserError(f"--{name} {value} must be at least 1")
 
 
-def _suite(asked: options.Evaluate, threat: "ThreatModel") -> "str | Suite":
-    """The suite's name, or the one attack that was described instead."""
-    from .evaluation import single_attack
+def _threats(asked: options.Evaluate, recipe: "Recipe") -> "list[ThreatModel]":
+    """The budgets asked for, or the data set's usual one."""
+    from .data import default_eps
+    from .threats import make_threat
+
+    budgets = asked.eps or (default_eps(recipe.data, asked.threat),)
+    return [make_threat(asked.threat, eps) for eps in dict.fromkeys(budgets)]
+
+
+def _suites(asked: options.Evaluate, threat: "ThreatModel", num_classes: int) -> "list[tuple[str | Suite, bool]]":
+    """The suites' names, or the one attack that was described instead; and whether the budget limits them."""
+    from .evaluation import UNLIMITED, single_attack
 
     described = {"objective": asked.objective, "steps": asked.steps, "passes": asked.passes}
     if asked.attack is not None:
-        return single_attack(asked.attack, threat, **described, aim_at_every_target=asked.every_target)
+        shape = {"num_classes": num_classes, "aim_at_every_target": asked.every_target}
+        return [(single_attack(asked.attack, threat, **described, **shape), True)]
     given = [name for name, value in described.items() if value is not None] + ["every-target"] * asked.every_target
     if given:
         raise UserError(f"--{given[0]} belongs to one attack: name it with --attack, for example --attack apgd")
-    return asked.suite
+    return [(suite, suite not in UNLIMITED) for suite in dict.fromkeys(asked.suite or ("quick",))]
 
 
 def report(asked: options.Report) -> None:

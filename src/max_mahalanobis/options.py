@@ -100,8 +100,8 @@ class Evaluate:
 
     run: tyro.conf.Positional[Path]
     """a run folder"""
-    suite: SuiteName = "quick"
-    """the attacks"""
+    suite: tyro.conf.UseAppendAction[tuple[SuiteName, ...]] = ()
+    """the attacks (quick); may be given several times"""
     attack: str | None = None
     """one attack by name instead of a suite, for example apgd"""
     objective: str | None = None
@@ -114,8 +114,9 @@ class Evaluate:
     """aim that attack at each of the 9 likeliest wrong classes"""
     threat: ThreatName = "linf"
     """norm that bounds the adversary"""
-    eps: float | None = None
-    """the adversary's budget in pixels of [0, 1], for example 8/255 (the data set's usual one)"""
+    eps: tyro.conf.UseAppendAction[tuple[float, ...]] = ()
+    """the adversary's budget in pixels of [0, 1], for example 8/255 (the data set's usual one); may be given several
+    times"""
     images: int = 1000
     """how many of the split's images, from the first"""
     split: Literal["test", "validation"] = "test"

@@ -19,7 +19,7 @@ def test_every_image_falls_and_none_below_the_exact_distance(num_classes, median
     assert ratio.median() < median
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("num_classes", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10))])
 def test_on_the_margin_the_median_is_within_two_percent_of_the_exact_distance(num_classes):
     model, x, y = linear_problem(num_classes, count=12, dtype=torch.float64)
     x_adv = lbfgs(model, x, y, threat=ALL, objective=margin)

@@ -19,7 +19,7 @@ def nearest_class(model, x, y):
     return distances.scatter(1, y[:, None], torch.inf).argmin(dim=1)
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("num_classes", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10))])
 def test_aimed_at_the_nearest_class_every_image_is_within_five_percent_of_the_exact_distance(num_classes):
     model, x, y = linear_problem(num_classes, count=20, dtype=torch.float64)
     settings = {"steps": 300, "learning_rate": 0.001, "initial_constant": 0.001}
@@ -30,7 +30,7 @@ def test_aimed_at_the_nearest_class_every_image_is_within_five_percent_of_the_ex
     assert ratio.min() > 1 / 1.001
 
 
-@pytest.mark.parametrize("num_classes", [3, 10])
+@pytest.mark.parametrize("num_classes", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_untargeted_nearly_all_are_and_the_rest_went_for_the_class_of_the_largest_logit(num_classes):
     model, x, y = linear_problem(num_classes, count=20, dtype=torch.float64)
     x_adv = cw_l2(model, x, y, threat=ALL, steps=300, learning_rate=0.001)
@@ -87,6 +87,7 @@ def test_it_equals_the_loops_of_the_paper_run_image_by_image(confidence, steps):
     assert (slow != x).any()
 
 
+@pytest.mark.slow
 def test_with_confidence_every_success_leads_by_that_much():
     model, x, y = linear_problem(3, dtype=torch.float64)
     settings = {"steps": 100, "search_steps": 6, "learning_rate": 0.02}

@@ -27,7 +27,7 @@ def optima(model, x, y, beta):
     return (beta * d.sum(dim=2) + d.square().sum(dim=2)).scatter(1, y[:, None], torch.inf)
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("num_classes", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10))])
 @pytest.mark.parametrize("beta", [0.01, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_proximal_steps_bring_every_image_within_ten_percent_of_the_least_elastic_net(num_classes, beta):
     model, x, y = linear_problem(num_classes, count=12, dtype=torch.float64)
@@ -40,7 +40,7 @@ def test_proximal_steps_bring_every_image_within_ten_percent_of_the_least_elasti
     assert ratio.min() > 1 / 1.001
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("num_classes", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10))])
 @pytest.mark.parametrize("fista", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_published_shrinkage_under_the_l1_rule_is_near_the_exact_l1_distance(num_classes, fista):
     model, x, y = linear_problem(num_classes, count=12, dtype=torch.float64)
@@ -52,6 +52,7 @@ def test_published_shrinkage_under_the_l1_rule_is_near_the_exact_l1_distance(num
     assert ratio.min() > 1 / 1.001
 
 
+@pytest.mark.slow
 def test_each_decision_rule_is_the_better_one_by_its_own_measure():
     model, x, y = linear_problem(10, count=12, dtype=torch.float64)
     by_net, by_l1 = (  # with ISTA both see the same points

@@ -61,7 +61,7 @@ def assert_smallest(model, x, y, x_adv, distance, norm, *, within=1.05):
 
 
 @pytest.mark.parametrize(("attack", "norm"), named(GLOBAL))
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("num_classes", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10))])
 def test_the_distance_to_the_nearest_of_many_hyperplanes_is_found(attack, norm, num_classes):
     model, x, y = linear_problem(num_classes)
     x_adv = attack(model, x, y, threat=norm.unlimited(16))
@@ -69,7 +69,7 @@ def test_the_distance_to_the_nearest_of_many_hyperplanes_is_found(attack, norm, 
 
 
 @pytest.mark.parametrize(("attack", "norm"), named(LOCAL))
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("num_classes", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10))])
 def test_aimed_at_the_nearest_class_the_distance_is_found(attack, norm, num_classes):
     model, x, y = linear_problem(num_classes)
     distance, nearest = distances(model, x, y, norm).min(dim=1)
@@ -78,7 +78,7 @@ def test_aimed_at_the_nearest_class_the_distance_is_found(attack, norm, num_clas
 
 
 @pytest.mark.parametrize(("attack", "norm"), named(LOCAL))
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("num_classes", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10))])
 def test_aimed_nowhere_the_distance_is_found_for_all_of_two_classes_and_most_of_more(attack, norm, num_classes):
     model, x, y = linear_problem(num_classes)
     distance = distances(model, x, y, norm).amin(dim=1)
@@ -88,7 +88,7 @@ def test_aimed_nowhere_the_distance_is_found_for_all_of_two_classes_and_most_of_
 
 
 @EVERY
-@pytest.mark.parametrize("num_classes", [3, 10])
+@pytest.mark.parametrize("num_classes", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_targeted_it_is_never_farther_than_the_hyperplane_of_the_target(attack, norm, num_classes):
     model, x, y = linear_problem(num_classes)
     targets = (y + 1) % num_classes

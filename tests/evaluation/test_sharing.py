@@ -31,7 +31,7 @@ def test_merged_shares_are_the_rows_of_one_process(world_size):
         torch.testing.assert_close(torch.tensor(one.size), torch.tensor(several.size), rtol=0, atol=1e-6)
 
 
-ASKED = ["evaluate", "run", "--images", "61", "--eps", "0.1", "--suite", "adaptive", "--quiet", "--threads", "1"]
+ASKED = ["evaluate", "run", "--images", "31", "--eps", "0.1", "--suite", "adaptive", "--quiet", "--threads", "1"]
 MMC = [str(Path(sys.executable).parent / "mmc")]
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", *MMC]
 
@@ -39,7 +39,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", *MMC]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("devices")
-    done = python(*MMC, *["train", "--out", "run", "--epochs", "2", "--quiet"], cwd=folder)
+    done = python(*MMC, *["train", "--out", "run", "--epochs", "1", "--quiet"], cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -53,16 +53,19 @@ def evaluated(folder, *command):
     return done.stdout, read_results(results)
 
 
-def test_two_processes_print_and_record_what_one_does(folder):
+@pytest.mark.parametrize(
+    "command", [[*MMC, *ASKED, "--devices", "2"], pytest.param([*TORCHRUN, *ASKED], marks=pytest.mark.slow)]
+)
+def test_two_processes_print_and_record_what_one_does(folder, command):
     said, one = evaluated(folder, *MMC, *ASKED)
-    for command in ([*MMC, *ASKED, "--devices", "2"], [*TORCHRUN, *ASKED]):
-        also_said, two = evaluated(folder, *command)
-        assert also_said == said
-        for row, other in zip(one, two, strict=True):
-            assert {**vars(row), "seconds": 0, "size": 0} == {**vars(other), "seconds": 0, "size": 0}
-            torch.testing.assert_close(torch.tensor(row.size), torch.tensor(other.size), rtol=0, atol=1e-5)
+    also_said, two = evaluated(folder, *command)
+    assert also_said == said
+    for row, other in zip(one, two, strict=True):
+        assert {**vars(row), "seconds": 0, "size": 0} == {**vars(other), "seconds": 0, "size": 0}
+        torch.testing.assert_close(torch.tensor(row.size), torch.tensor(other.size), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_devices_must_be_those_that_were_started(folder):
     done = python(*TORCHRUN, *ASKED, "--devices", "3", cwd=folder, timeout=120)
     assert done.returncode != 0

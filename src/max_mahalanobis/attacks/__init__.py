@@ -13,6 +13,7 @@ from .compose import (
     transferred_from,
 )
 from .corruptions import CORRUPTIONS, corrupt
+from .costs import length_of, most_passes, within_passes
 from .gradient import bim, fgsm, mim, pgd
 from .gradient_free.noise import gaussian_noise, random_search, uniform_noise
 from .gradient_free.spsa import spsa
@@ -101,8 +102,10 @@ __all__ = [
     "is_fooled",
     "jsma",
     "lbfgs",
+    "length_of",
     "margin",
     "mim",
+    "most_passes",
     "nearest_other",
     "own_distance",
     "pgd",
@@ -123,4 +126,5 @@ __all__ = [
     "un_2",
     "undisturbed",
     "uniform_noise",
+    "within_passes",
 ]

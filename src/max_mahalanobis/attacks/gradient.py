@@ -121,7 +121,7 @@ def fgsm(
     `seeds` is taken, as every attack does, and not used: nothing here is random.
     """
     settings = {"objective": objective, "steps": 1, "stop_when_fooled": stop_when_fooled}
-    return bim(model, x, y, threat=threat, targets=targets, **settings)
+    return bim(model, x, y, threat=threat, targets=targets, seeds=seeds, **settings)
 
 
 def bim(
@@ -139,7 +139,7 @@ def bim(
 ) -> Tensor:
     """Basic iterative method (Kurakin et al. 2017, arXiv:1607.02533): PGD from the image itself, step eps / steps."""
     settings = {"objective": objective, "steps": steps, "step_size": step_size, "stop_when_fooled": stop_when_fooled}
-    return mim(model, x, y, threat=threat, targets=targets, momentum=0.0, **settings)
+    return mim(model, x, y, threat=threat, targets=targets, seeds=seeds, momentum=0.0, **settings)
 
 
 def mim(
@@ -167,6 +167,7 @@ def mim(
         y,
         threat=threat,
         targets=targets,
+        seeds=seeds,
         objective=objective,
         steps=steps,
         step_size=threat.eps / max(steps, 1) if step_size is None else step_size,

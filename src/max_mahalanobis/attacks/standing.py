@@ -48,11 +48,14 @@ class Standing:
 
     def settle(self, done: Tensor, x_adv: Tensor | None = None) -> None:
         """The attack is done with these rows; their answer is `x_adv`, or their `best` when that is absent."""
+        on_cpu = self.x.device.type == "cpu"
+        if on_cpu and not bool(done.any()):
+            return
         if x_adv is not None:
             self.improve(done, x_adv)
         self.settled = self.settled | done
         self._calls += 1
-        if self.x.device.type == "cpu" or self._calls % _LOOK_EVERY == 0:
+        if on_cpu or self._calls % _LOOK_EVERY == 0:
             self._drop()
 
     def result(self, x_adv: Tensor | None = None) -> Tensor:

@@ -8,10 +8,11 @@ from .recorded import evaluate_run
 from .robustness import evaluate
 from .sharing import evaluate_shared, join_processes
 from .single import single_attack
-from .suites import SUITES, Suite, make_suite
+from .suites import SUITES, UNLIMITED, Suite, make_suite
 
 __all__ = [
     "SUITES",
+    "UNLIMITED",
     "Journal",
     "PassCounter",
     "Suite",

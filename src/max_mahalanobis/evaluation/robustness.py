@@ -61,7 +61,7 @@ def evaluate(
         raise UserError(f"batch_size must be at least 1, got {batch_size}")
     suite_name = suite if isinstance(suite, str) else "custom"
     if isinstance(suite, str):
-        suite = make_suite(suite, threat, num_features=split.images[0].numel())
+        suite = make_suite(suite, threat, image_shape=tuple(split.images.shape[1:]))
     elif not isinstance(suite, Suite):
         suite = Suite(dict(suite))
     threat = suite.threat or threat

@@ -3,7 +3,8 @@
 import inspect
 from functools import partial
 
-from ..attacks import ATTACKS, TARGETED_ONLY, every_target, find_objective
+from ..attacks import ATTACKS, TARGETED_ONLY, UNTARGETED_ONLY, every_target, find_objective, length_of, within_passes
+from ..attacks.costs import LENGTHS
 from ..errors import UserError, one_of
 from ..threats import ThreatModel
 from .suites import Suite
@@ -17,15 +18,26 @@ def single_attack(
     steps: int | None = None,
     passes: int | None = None,
     aim_at_every_target: bool = False,
+    num_classes: int = 10,
 ) -> Suite:
     """A suite of one: the attack of that name, with its own choice for whatever is not given.
 
+    Objectives that need a target aim at every wrong class in turn, asked for or not.
+
+    Args:
+        passes: the attack gets as many steps (queries, draws) as these pay for, per image and all targets together.
+        num_classes: decides what some attacks cost, and nothing else.
+
     Raises:
-        UserError: an unknown attack or objective, a setting the attack does not have, steps and passes together.
+        UserError: an unknown attack or objective, a setting the attack does not have, steps and passes together,
+            passes that pay for nothing.
     """
     one_of("attack", name, ATTACKS)
     if steps is not None and passes is not None:
         raise UserError(f"steps {steps} and passes {passes} exclude each other: give one")
+    aim_at_every_target |= objective in TARGETED_ONLY
+    if aim_at_every_target and objective in UNTARGETED_ONLY:
+        raise UserError(f"objective {objective} is untargeted: it cannot aim at every target")
     settings = {"threat": threat}
     if objective is not None:
         settings["objective"] = find_objective(objective)
@@ -36,11 +48,10 @@ def single_attack(
         if setting not in has:
             raise UserError(f"attack {name} has no {setting}: leave it out, or choose another attack")
     attack = partial(ATTACKS[name], **settings)
-    aim_at_every_target |= objective in TARGETED_ONLY
-    if passes is not None:
-        attack = within_passes(attack, passes)
-    count = attack.keywords.get("steps", has["steps"].default if "steps" in has else None)
-    words = [name if count is None else f"{name}-{count}", *([objective] if objective else [])]
     if aim_at_every_target:
-        return Suite({f"{' '.join(words)}, 9 targets": partial(every_target, attack)})
-    return Suite({" ".join(words): attack})
+        attack = partial(every_target, attack)
+    if passes is not None:
+        attack = within_passes(attack, passes, num_classes=num_classes)
+    length = f"-{length_of(attack)[1]}" if any(setting in has for setting in LENGTHS) else ""
+    words = f"{name}{length}" if objective is None else f"{name}{length} {objective}"
+    return Suite({f"{words}, 9 targets" if aim_at_every_target else words: attack})

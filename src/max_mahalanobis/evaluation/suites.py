@@ -1,13 +1,16 @@
 """Named lists of attacks, as plain data."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from ..attacks import (
+    CORRUPTIONS,
     OBJECTIVES,
     apgd,
     bim,
+    corrupt,
     cross_entropy,
     cw_l2,
     ddn,
@@ -18,18 +21,21 @@ from ..attacks import (
     fab,
     fgsm,
     fmn,
+    gaussian_noise,
     jsma,
     margin,
     mim,
     pgd,
     random_search,
     restarts,
+    rotation,
+    rotation_translation,
     spsa,
     square,
     toward_random_class,
 )
 from ..errors import UserError, one_of
-from ..threats import ThreatModel
+from ..threats import Linf, ThreatModel
 from ..types import Attack
 
 _FIVE = ("cross_entropy", "margin", "dlr", "own_distance", "nearest_other")
@@ -87,7 +93,7 @@ def adaptive(threat: ThreatModel) -> Suite:
     attacks = _pgd_under(("cross_entropy",), threat, steps=20)
     attacks |= _apgd_under(("margin",), threat, steps=20)
     attacks |= _apgd_under(("nearest_other", "own_distance", "rescaled_cross_entropy"), threat, steps=10)
-    attacks |= _targeted_apgd(threat, steps=10, top=3) | _squares_after_apgd(threat, queries=700)
+    attacks |= _targeted_apgd(threat, steps=10, top=9) | _squares_after_apgd(threat, queries=500)
     return Suite(attacks, cascade=True)
 
 
@@ -140,9 +146,9 @@ def exhaustive(threat: ThreatModel) -> Suite:
     return Suite(attacks, cascade=True)
 
 
-def minimum_norm(threat: ThreatModel, *, num_features: int) -> Suite:
+def minimum_norm(threat: ThreatModel, *, image_shape: tuple[int, ...]) -> Suite:
     """The smallest perturbation in the threat's norm, by every attack that minimizes it: all budgets from one run."""
-    threat = type(threat).unlimited(num_features)
+    threat = type(threat).unlimited(math.prod(image_shape))
     kinds: dict[str, tuple[Attack, ...]] = {
         "Linf": (deepfool, fmn, fab),
         "L2": (deepfool, ddn, fmn, fab, cw_l2),
@@ -153,6 +159,23 @@ def minimum_norm(threat: ThreatModel, *, num_features: int) -> Suite:
     if threat.name != "L0":
         attacks["fab-t"] = partial(every_target, partial(fab, threat=threat), smallest=threat)
     return Suite(attacks, threat=threat)
+
+
+def transformations(threat: ThreatModel, *, image_shape: tuple[int, ...]) -> Suite:
+    """No ball at all: rotation and noise as in the paper, the worst rotation and shift of a grid, common corruptions.
+
+    The paper's are a random rotation of up to 30 degrees, edges repeated, and Gaussian noise of deviation 0.05. Gray
+    images have no saturation to change: that corruption is for 3 channels.
+    """
+    threat = Linf(1.0)
+    attacks = {
+        "random rotation": partial(rotation, threat=threat, tries=1, padding="border"),
+        "worst rotation of 31": partial(rotation, threat=threat, padding="border"),
+        "worst rotation and shift of 775": partial(rotation_translation, threat=threat),
+        "gaussian noise 0.05": partial(gaussian_noise, threat=threat, std=0.05),
+    }
+    kinds = [kind for kind in CORRUPTIONS if kind != "saturate" or image_shape[0] == 3]
+    return Suite(attacks | {kind: partial(corrupt, threat=threat, kind=kind) for kind in kinds}, threat=threat)
 
 
 SUITES: dict[str, Callable[..., Suite]] = {
@@ -166,14 +189,14 @@ SUITES: dict[str, Callable[..., Suite]] = {
     "auto_plus": auto_plus,
     "exhaustive": exhaustive,
 }
-UNLIMITED: dict[str, Callable[..., Suite]] = {"minimum_norm": minimum_norm}
+UNLIMITED: dict[str, Callable[..., Suite]] = {"minimum_norm": minimum_norm, "transformations": transformations}
 
 
-def make_suite(name: str, threat: ThreatModel, *, num_features: int) -> Suite:
-    """The attacks of a named suite under a threat, on images of so many pixels times channels."""
+def make_suite(name: str, threat: ThreatModel, *, image_shape: tuple[int, ...]) -> Suite:
+    """The attacks of a named suite under a threat, on images of shape (channels, height, width)."""
     one_of("suite", name, SUITES | UNLIMITED)
     if name in UNLIMITED:
-        return UNLIMITED[name](threat, num_features=num_features)
+        return UNLIMITED[name](threat, image_shape=image_shape)
     if threat.name == "L0":
         raise UserError(f"suite {name} has no attacks in L0: use minimum_norm, or another threat")
     return SUITES[name](threat)

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..results import AttackResult
+from ..results import AttackResult, worst_case
 from .reading import RunRecord
 
 FIXED = "fixed"  # kinds of rows: one budget,
 CURVE = "curve"  # one of several budgets, for accuracy against budget: suites of this name,
 MINIMUM_NORM = "minimum_norm"  # no limit: `size` is the smallest found; suites of this name
+TRANSFORMATIONS = "transformations"  # no adversary in a ball: rotations, noise, corruptions; suites of this name
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
@@ -26,8 +27,8 @@ class Condition(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What the rows are made for: FIXED, CURVE or MINIMUM_NORM."""
-        return self.suite if self.suite in (CURVE, MINIMUM_NORM) else FIXED
+        """What the rows are made for: FIXED, CURVE, MINIMUM_NORM or TRANSFORMATIONS."""
+        return self.suite if self.suite in (CURVE, MINIMUM_NORM, TRANSFORMATIONS) else FIXED
 
     @property
     def budget(self) -> str:
@@ -35,6 +36,8 @@ class Condition(NamedTuple):
         norm = norm_name(self.threat)
         if self.kind == MINIMUM_NORM:
             return f"{norm} without limit"
+        if self.kind == TRANSFORMATIONS:
+            return "any image in [0, 1]"
         return f"{norm} eps {eps_text(self.eps, self.threat)}"
 
     @property
@@ -65,11 +68,12 @@ def rows_under(run: RunRecord, condition: Condition) -> list[AttackResult]:
 
 
 def main_condition(runs: Sequence[RunRecord], kind: str = FIXED) -> Condition | None:
-    """Where most runs met, of one kind: then most images, then most rows, then the smallest budget above 0."""
+    """Where most runs met, of one kind: then most images, the smallest budget above 0, the suite that fooled most."""
 
     def weight(condition: Condition) -> tuple:
-        counts = [len(rows_under(run, condition)) for run in runs]
-        return sum(map(bool, counts)), len(condition.index), sum(counts), condition.eps > 0, -condition.eps
+        met = [rows for run in runs if (rows := rows_under(run, condition))]
+        fooled = sum(sum(worst_case(rows)) for rows in met)
+        return len(met), len(condition.index), condition.eps > 0, -condition.eps, fooled, sum(map(len, met))
 
     return max(conditions(runs, kind), key=weight, default=None)
 

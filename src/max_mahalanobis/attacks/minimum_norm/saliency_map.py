@@ -113,6 +113,8 @@ def _slopes(model: Model, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, T
     with torch.enable_grad():
         logits = model(x).to(x.dtype)
         aimed, everything = logits.gather(1, targets[:, None]).sum(), logits.sum()
+    if not logits.requires_grad:  # a model may have no slope at all
+        return logits, torch.zeros_like(x), torch.zeros_like(x)
     rise = torch.autograd.grad(aimed, x, retain_graph=True)[0]
     fall = rise - torch.autograd.grad(everything, x)[0]
     return logits.detach(), torch.nan_to_num(rise, 0.0, 0.0, 0.0), torch.nan_to_num(fall, 0.0, 0.0, 0.0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..conditions import FIXED, MINIMUM_NORM, Condition, conditions, main_condition, rows_under
+from ..conditions import FIXED, MINIMUM_NORM, TRANSFORMATIONS, Condition, conditions, main_condition, rows_under
 from ..reading import RunRecord
 from .fixed import finding, ranking
 from .suspicions import suspicions
@@ -26,12 +26,16 @@ def take_away(runs: Sequence[RunRecord]) -> str:
     condition = main_condition(runs, MINIMUM_NORM)
     if condition is not None:
         return medians([run for run in runs if rows_under(run, condition)], condition)
+    if conditions(runs, TRANSFORMATIONS):
+        return "Transformations are no adversary within a budget: run `mmc evaluate` with another suite for that."
     return "There are no attack rows beyond the budget curve: run `mmc evaluate` for a table."
 
 
 def alarms(runs: Sequence[RunRecord]) -> list[Sentence]:
     """What must stand beside the take-away: suspicious models, and the findings that warn where most runs met."""
-    fixed, unlimited = ([c] if (c := main_condition(runs, kind)) else [] for kind in (FIXED, MINIMUM_NORM))
+    main, unlimited = (main_condition(runs, kind) for kind in (FIXED, MINIMUM_NORM))
+    fixed = [c for c in conditions(runs, FIXED) if main and c._replace(suite=main.suite) == main]  # by any suite
+    unlimited = [unlimited] if unlimited else []
     return [*suspicions(runs), *(found for found in _found(runs, fixed, unlimited) if found.warns)]
 
 

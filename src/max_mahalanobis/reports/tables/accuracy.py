@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...results import AttackResult
-from ..conditions import FIXED, MINIMUM_NORM, Condition, conditions, titles
+from ..conditions import FIXED, MINIMUM_NORM, TRANSFORMATIONS, Condition, conditions, titles
 from ..reading import RunRecord
 from ..verdicts import clean_accuracy, comparisons, is_cascade, met, robust_accuracy
 from .cells import DAGGER, NOTHING, Cell, Table, any_missing, lines, share_cell
@@ -22,8 +22,8 @@ CASCADE = (
 
 def accuracy_tables(runs: Sequence[RunRecord]) -> list[Table]:
     """One table per condition, a run a line: accuracies, or where nothing limits the adversary the smallest sizes."""
-    found = conditions(runs, FIXED, MINIMUM_NORM)
-    drawn = {FIXED: _accuracy_table, MINIMUM_NORM: smallest_table}
+    found = conditions(runs, FIXED, MINIMUM_NORM, TRANSFORMATIONS)
+    drawn = {FIXED: _accuracy_table, MINIMUM_NORM: smallest_table, TRANSFORMATIONS: _accuracy_table}
     return [drawn[c.kind](runs, c, title) for c, title in zip(found, titles(found), strict=True)]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...results import AttackResult
-from ..conditions import FIXED, MINIMUM_NORM, Condition, conditions, titles
+from ..conditions import FIXED, MINIMUM_NORM, TRANSFORMATIONS, Condition, conditions, titles
 from ..reading import RunRecord
 from ..verdicts import is_cascade, met
 from .cells import NOTHING, Cell, Table, lines
@@ -17,7 +17,7 @@ CASCADE = "In a cascade passes are per image that met the attack; together, per 
 
 def cost_tables(runs: Sequence[RunRecord]) -> list[Table]:
     """One table per condition: what each attack cost, in passes per image and in seconds."""
-    found = conditions(runs, FIXED, MINIMUM_NORM)
+    found = conditions(runs, FIXED, MINIMUM_NORM, TRANSFORMATIONS)
     return [_cost_table(runs, c, title) for c, title in zip(found, titles(found), strict=True)]
 
 
