@@ -1,6 +1,7 @@
 """What each command does: options in, files and printed lines out."""
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -83,39 +84,33 @@ def train(asked: options.Train) -> None:
 
 def evaluate(asked: options.Evaluate) -> None:
     """Attack a run under every suite and budget asked for, record the rows, print the tables."""
-    from .evaluation import evaluate_run, join_processes
+    from .evaluation import UNLIMITED, evaluate_run, join_processes
     from .models import accelerated
     from .reports.reading import read_run
     from .reports.tables import accuracy_tables, budget_tables
 
     _check(asked)
-    device = _use(asked.machine)
+    device = _use(asked.machine, mps=False)
     run = open_run(asked.run)
     model = load_classifier(run)
     split = _load_split(asked, run)
-    threats, num_classes = _threats(asked, run.recipe), run.trained_on["num_classes"]
+    cases = _cases(asked, run)
     first, device = join_processes(asked.devices, device, threads=asked.machine.threads)
-    if first and not asked.eps and any(limited for *_, limited in _suites(asked, threats[0], num_classes)):
-        print(f"threat: {threats[0].name} eps {threats[0].eps:.6g}, the usual one here")
-    rows = []
+    if first and not asked.eps and any(suite not in UNLIMITED for suite, _ in cases):
+        print(f"threat: {cases[0][1].name} eps {cases[0][1].eps:.6g}, the usual one here")
     with attack_progress(run.name, quiet=asked.machine.quiet or not first) as show:
-        for number, threat in enumerate(threats):
-            for suite, limited in _suites(asked, threat, num_classes):
-                if number > 0 and not limited:
-                    continue  # it asks for no budget: once is enough
-                rows += evaluate_run(
-                    run,
-                    model.to(device),
-                    split,
-                    threat=threat,
-                    suite=suite,
-                    curve=asked.curve,
-                    split_name=asked.split,
-                    batch_size=asked.batch_size,
-                    seed=asked.seed,
-                    faster=partial(accelerated, compile=asked.compile, precision=asked.precision),
-                    progress=show,
-                )
+        rows = evaluate_run(
+            run,
+            model.to(device),
+            split,
+            cases=cases,
+            curve=asked.curve,
+            split_name=asked.split,
+            batch_size=asked.batch_size,
+            seed=asked.seed,
+            faster=partial(accelerated, compile=asked.compile, precision=asked.precision),
+            progress=show,
+        )
     if first:
         record = replace(read_run(run.path), results=rows)
         print_tables([*accuracy_tables([record]), *budget_tables([record])])
@@ -131,34 +126,38 @@ def _check(asked: options.Evaluate) -> None:
             raise UserError(f"--{name} {value} must be at least 1")
 
 
-def _threats(asked: options.Evaluate, recipe: "Recipe") -> "list[ThreatModel]":
-    """The budgets asked for, or the data set's usual one."""
+def _cases(asked: options.Evaluate, run: "Run") -> "list[tuple[str | Suite, ThreatModel]]":
+    """Every suite (or the one attack described instead) with every budget; refused here, before hours of work."""
     from .data import default_eps
-    from .threats import make_threat
-
-    budgets = asked.eps or (default_eps(recipe.data, asked.threat),)
-    return [make_threat(asked.threat, eps) for eps in dict.fromkeys(budgets)]
-
-
-def _suites(asked: options.Evaluate, threat: "ThreatModel", num_classes: int) -> "list[tuple[str | Suite, bool]]":
-    """The suites' names, or the one attack that was described instead; and whether the budget limits them."""
-    from .evaluation import UNLIMITED, single_attack
+    from .evaluation import UNLIMITED, make_suite, single_attack
+    from .threats import THREATS, make_threat
 
     described = {"objective": asked.objective, "steps": asked.steps, "passes": asked.passes}
-    if asked.attack is not None:
-        shape = {"num_classes": num_classes, "aim_at_every_target": asked.every_target}
-        return [(single_attack(asked.attack, threat, **described, **shape), True)]
     given = [name for name, value in described.items() if value is not None] + ["every-target"] * asked.every_target
-    if given:
+    if asked.attack is None and given:
         raise UserError(f"--{given[0]} belongs to one attack: name it with --attack, for example --attack apgd")
-    return [(suite, suite not in UNLIMITED) for suite in dict.fromkeys(asked.suite or ("quick",))]
+    facts = run.trained_on
+    suites = list(dict.fromkeys(asked.suite or ("quick",)))
+    limited = asked.attack is not None or asked.curve or any(suite not in UNLIMITED for suite in suites)
+    budgets = asked.eps or ((default_eps(run.recipe.data, asked.threat),) if limited else ())
+    threats = [make_threat(asked.threat, eps) for eps in dict.fromkeys(budgets)]
+    if asked.attack is not None:
+        shape = {"num_classes": facts["num_classes"], "aim_at_every_target": asked.every_target}
+        return [(single_attack(asked.attack, threat, **described, **shape), threat) for threat in threats]
+    image_shape = tuple(facts["image_shape"])
+    no_limit = THREATS[asked.threat].unlimited(math.prod(image_shape))
+    cases = [(s, threat) for threat in threats for s in suites if s not in UNLIMITED]
+    cases += [(s, threats[0] if threats else no_limit) for s in suites if s in UNLIMITED]
+    for suite, threat in [*cases, *(("curve", threat) for threat in threats if asked.curve)]:
+        make_suite(suite, threat, image_shape=image_shape)
+    return cases
 
 
 def report(asked: options.Report) -> None:
     """One table per condition on stdout, one page on disk."""
     from .reports.page import write_page
     from .reports.reading import read_runs
-    from .reports.tables import accuracy_tables, as_markdown
+    from .reports.tables import accuracy_tables, as_markdown, budget_tables
 
     if not asked.runs:
         raise UserError("no runs named: mmc report runs/*")
@@ -166,10 +165,11 @@ def report(asked: options.Report) -> None:
         raise UserError(f"--out {asked.out} must end in .html: the page replaces the file")
     runs = read_runs(asked.runs)
     write_page(runs, asked.out)
+    tables = [*accuracy_tables(runs), *budget_tables(runs)]
     if asked.table == "markdown":
-        print("\n\n".join(as_markdown(table) for table in accuracy_tables(runs)))
+        print("\n\n".join(as_markdown(table) for table in tables))
     else:
-        print_tables(accuracy_tables(runs))
+        print_tables(tables)
     print_reading(runs)
     print(f"\nThe page: {asked.out}")
 
@@ -183,15 +183,15 @@ COMMANDS: dict[type, Callable] = {
 }
 
 
-def _use(machine: options.Machine) -> str:
-    """Set the threads; the accelerator's name, refused here when it is not there."""
+def _use(machine: options.Machine, *, mps: bool = True) -> str:
+    """Set the threads; the accelerator's name, refused here when it is not there (mps has no float64)."""
     import torch
 
     if machine.threads is not None:
         if not 1 <= machine.threads <= 1024:
             raise UserError(f"--threads {machine.threads} must lie in [1, 1024]: the number of cores is a good choice")
         torch.set_num_threads(machine.threads)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": mps and torch.backends.mps.is_available()}
     if machine.device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[machine.device]:

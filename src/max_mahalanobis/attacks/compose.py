@@ -17,7 +17,6 @@ from ..types import Attack, Model
 from .manners import check_call, is_fooled, look, undisturbed
 
 _TARGET_STREAM = 7919
-_TOGETHER = 256  # rows that the tries of one image may fill up to when few images are left
 
 
 def restarts(
@@ -200,7 +199,7 @@ def _try_each(
     x_adv, held, number = x.clone(), torch.arange(len(x), device=x.device), 0
     least = torch.full(y.shape, torch.inf, dtype=torch.float64, device=x.device)  # size, or number of the try
     while len(held) and number < count:
-        width = max(1, min(count - number, _TOGETHER // len(held)))
+        width = max(1, min(count - number, len(x) // len(held)))  # never more rows than the caller sent
         rows = held.repeat_interleave(width)
         tries = torch.arange(number, number + width, device=x.device).repeat(len(held))
         targets = None if aims is None else aims[rows, tries]

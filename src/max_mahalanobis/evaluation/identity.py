@@ -11,7 +11,7 @@ from torch import nn
 from ..attacks import every_target, toward_random_class
 from ..types import Attack, Model, Split
 
-_GIVEN_AT_THE_CALL = ("threat", "targets", "seeds", "smallest")
+_ABOUT_THE_CALL = ("threat", "targets", "seeds", "smallest")
 
 
 def weights_hash(model: Model) -> str:
@@ -33,7 +33,7 @@ def data_hash(split: Split) -> str:
     return digest.hexdigest()[:16]
 
 
-def describe(attack: Attack) -> dict:
+def describe(attack: Attack, *, leave_out: Sequence[str] = _ABOUT_THE_CALL) -> dict:
     """All settings of an attack as plain values: the function's name, its defaults, and what `partial` has bound.
 
     An attack made of one other is described by the settings of both and says so under `composed`, from the inside out;
@@ -42,12 +42,13 @@ def describe(attack: Attack) -> dict:
     if not isinstance(attack, partial):
         return {"attack": _name(attack)}
     own = _settings(attack.func) | attack.keywords
-    own = {key: _plain(value) for key, value in own.items() if key not in _GIVEN_AT_THE_CALL}
+    own = {key: _plain(value) for key, value in own.items() if key not in leave_out}
     if not attack.args:
         return {"attack": _name(attack.func)} | own
     if isinstance(attack.args[0], Sequence):
-        return {"attack": _name(attack.func), "parts": [describe(part) for part in attack.args[0]]} | own
-    inner = describe(attack.args[0])
+        parts = [describe(part, leave_out=leave_out) for part in attack.args[0]]
+        return {"attack": _name(attack.func), "parts": parts} | own
+    inner = describe(attack.args[0], leave_out=leave_out)
     return inner | own | _targets(attack) | {"composed": [*inner.get("composed", []), _name(attack.func)]}
 
 

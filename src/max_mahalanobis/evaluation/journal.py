@@ -39,8 +39,12 @@ class Journal:
 
     def known(self, key: str, index: Sequence[int]) -> list[Outcomes]:
         """What was found before about any of these images."""
-        wanted = set(index)
-        return [outcomes for outcomes in self._known.get(key, []) if wanted.issuperset(outcomes.index)]
+        wanted, found = set(index), []
+        for outcomes in self._known.get(key, []):
+            if wanted.issuperset(outcomes.index):
+                found.append(outcomes)
+                wanted.difference_update(outcomes.index)
+        return found
 
     def write(self, key: str, outcomes: Outcomes) -> None:
         """One more batch is done; on disk before this returns."""

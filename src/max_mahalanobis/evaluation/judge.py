@@ -38,8 +38,11 @@ class Judge:
         fooled, finite = (torch.cat(part) for part in zip(*parts, strict=True))
         return ~fooled, finite
 
-    def run(self, name: str, attack: Attack, attempted: Tensor, key: str) -> Outcomes:
-        """One attack over the images attempted: what it fooled, at which size, for how many passes."""
+    def run(self, name: str, attack: Attack, attempted: Tensor, key: str, *, place: int = 0) -> Outcomes:
+        """One attack over the images attempted: what it fooled, at which size, for how many passes.
+
+        `key` names its outcomes in the journal; attacks at different places have draws of their own.
+        """
         index = self.split.index[attempted].tolist()
         found = self.journal.known(key, index) if self.journal is not None else []
         done = {image for outcomes in found for image in outcomes.index}
@@ -47,16 +50,17 @@ class Judge:
             left = [row for row in rows.tolist() if int(self.split.index[row]) not in done]
             if not left:
                 continue
-            found.append(self._attack(name, attack, torch.tensor(left)))
+            found.append(self._attack(name, attack, torch.tensor(left), place))
             if self.journal is not None:
                 self.journal.write(key, found[-1])
             if self.progress is not None:
                 self.progress(name, sum(len(outcomes.index) for outcomes in found), len(index))
         return _together(found)
 
-    def _attack(self, name: str, attack: Attack, rows: Tensor) -> Outcomes:
+    def _attack(self, name: str, attack: Attack, rows: Tensor, place: int) -> Outcomes:
         x, y = self._batch(rows)
         seeds = derive(self.seed, self.split.index[rows]).to(self.device)
+        seeds = derive(seeds, place) if place else seeds
         counter, began = PassCounter(self.fast), time.perf_counter()
         x_adv = attack(counter, x.clone(), y.clone(), seeds=seeds).detach()
         forwards, backwards = counter.forwards, counter.backwards

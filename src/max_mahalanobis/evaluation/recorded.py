@@ -1,7 +1,7 @@
 """Evaluating a run: attack it, and leave rows and pictures in its folder."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -29,8 +29,7 @@ def evaluate_run(
     model: Classifier,
     split: Split,
     *,
-    threat: ThreatModel,
-    suite: str | Suite = "quick",
+    cases: Sequence[tuple[str | Suite, ThreatModel]],
     curve: bool = False,
     split_name: str = "test",
     batch_size: int = 256,
@@ -40,9 +39,10 @@ def evaluate_run(
 ) -> list[AttackResult]:
     """Attack `model`, the classifier of `run`, append the rows to its results and replace its pictures.
 
-    With `curve`, the suite "curve" follows at shares of the budget, for accuracy against budget; its rows are recorded
-    too and not returned. What a killed evaluation had found is in the run's journal and is not attacked again. In a
-    process group the images are shared (`evaluate_shared`), every process returns all rows, and the first one writes.
+    `cases` are suites, each with the threat to hold it to. With `curve`, the suite "curve" follows at shares of the
+    budgets, for accuracy against budget; its rows are recorded too and not returned. What a killed evaluation had
+    found is in the run's journal and is not attacked again. In a process group the images are shared
+    (`evaluate_shared`), every process returns all rows, and the first one writes. Pictures are of the first threat.
     """
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
     settings = {
@@ -55,17 +55,21 @@ def evaluate_run(
         "progress": progress,
     }
     evaluation = partial(evaluate, model, **settings)
-    rows = evaluate_shared(partial(evaluation, threat=threat, suite=suite), split)
-    recorded = list(rows)
-    for share in CURVE_SHARES if curve else ():
-        eps = share * threat.eps
-        shrunk = replace(threat, eps=min(eps, 1.0) if threat.name == "Linf" else eps)
-        recorded += evaluate_shared(partial(evaluation, threat=shrunk, suite="curve"), split)
+    threats = list(dict.fromkeys(threat for _, threat in cases))
+    several = [*cases, *(("curve", threat) for threat in (_shares(threats) if curve else ()))]
+    rows = [evaluate_shared(partial(evaluation, threat=threat, suite=suite), split) for suite, threat in several]
     if rank == 0:
-        append_results(run.results_file, recorded)
+        append_results(run.results_file, [row for some in rows for row in some])
         settings["journal"].close()
-        _write_pictures(run, collect_pictures(model, split, threat=threat, seed=seed))
-    return rows
+        _write_pictures(run, collect_pictures(model, split, threat=threats[0], seed=seed))
+    return [row for some in rows[: len(cases)] for row in some]
+
+
+def _shares(threats: Sequence[ThreatModel]) -> list[ThreatModel]:
+    """Each share of each budget, once; in Linf none above the whole range."""
+    budgets = [replace(threat, eps=share * threat.eps) for threat in threats for share in CURVE_SHARES
+               if threat.name != "Linf" or share * threat.eps <= 1]  # fmt: skip
+    return list(dict.fromkeys(budgets))
 
 
 def _write_pictures(run: Run, arrays: dict[str, np.ndarray]) -> None:

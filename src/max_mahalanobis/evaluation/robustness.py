@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import __version__
 from ..attacks import undisturbed
@@ -46,10 +46,11 @@ def evaluate(
             take its norm and no limit.
         suite: a name (`SUITES`), a `Suite`, or a dict of your own attacks, `{"mine": partial(pgd, threat=...)}`.
         batch_size: images at a time; verdicts do not depend on it, up to rounding.
-        seed: with each image's index the only source of randomness.
+        seed: with each image's index the only source of randomness. In a cascade every attack draws its own; elsewhere
+            attacks begin alike, so that their numbers are paired.
         names: run, data, split: how the rows name what was evaluated.
         faster: makes of `model` what the attacks are given (`models.accelerated`); verdicts are those of `model`.
-        journal: where outcomes are kept batch by batch, and found again after a kill.
+        journal: where outcomes are kept batch by batch, and found again after a kill; for modules, not for functions.
         progress: called after every batch.
 
     Raises:
@@ -59,6 +60,8 @@ def evaluate(
     split = _as_split(split)
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, got {batch_size}")
+    if journal is not None and not isinstance(model, nn.Module):
+        raise UserError("a journal needs a model with weights to know it again: leave journal out for a function")
     suite_name = suite if isinstance(suite, str) else "custom"
     if isinstance(suite, str):
         suite = make_suite(suite, threat, image_shape=tuple(split.images.shape[1:]))
@@ -86,12 +89,14 @@ def _rows(judge: Judge, suite: Suite, shared: dict, faster: dict | None) -> Iter
     correct, finite = judge.clean()
     seen = {"index": judge.split.index.tolist(), "correct": correct.tolist(), "signs": _signs(judge, finite)}
     fooled, size = ~correct, torch.zeros(len(correct))
-    for name, attack in suite.attacks.items():
+    for place, (name, attack) in enumerate(suite.attacks.items()):
         if not suite.cascade:
             fooled, size = ~correct, torch.zeros(len(correct))
         attempted = ~fooled
         settings = describe(attack)
-        outcomes = judge.run(name, attack, attempted, key_of(name=name, settings=settings, faster=faster, **shared))
+        whole = describe(attack, leave_out=())  # with the threat it is bound to
+        key = key_of(name=name, attack=whole, faster=faster, model=repr(judge.model), index=seen["index"], **shared)
+        outcomes = judge.run(name, attack, attempted, key, place=place if suite.cascade else 0)
         if weights_hash(judge.model) != shared["weights_hash"]:
             raise AttackCheated(f"{name} changed the model's weights: load the model again")
         _place(outcomes, judge.split, fooled, size)

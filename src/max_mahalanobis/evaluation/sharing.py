@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import torch
 
-from ..errors import UserError
+from ..errors import AttackCheated, UserError
 from ..results import AttackResult
 from ..types import Split
 from .identity import data_hash
 
 Evaluation = Callable[[Split], list[AttackResult]]
-_LAUNCHED = "LOCAL_WORLD_SIZE"  # set by torchrun: the processes are there already
 
 
 def join_processes(devices: int, device: str, *, threads: int | None = None) -> tuple[bool, torch.device]:
@@ -24,10 +23,10 @@ def join_processes(devices: int, device: str, *, threads: int | None = None) -> 
     Raises:
         UserError: torchrun started another number of processes.
     """
-    launched = int(os.environ.get(_LAUNCHED, devices))
+    launched = int(os.environ.get("LOCAL_WORLD_SIZE", devices))  # torchrun sets it: the processes are there already
     if devices not in (1, launched):
         raise UserError(f"--devices {devices}, but {launched} processes were started: leave --devices out")
-    if launched == 1:
+    if max(launched, int(os.environ.get("WORLD_SIZE", 1))) == 1:
         return True, torch.device(device)
     from lightning_fabric import Fabric
 
@@ -54,9 +53,15 @@ def evaluate_shared(evaluation: Evaluation, split: Split) -> list[AttackResult]:
         return evaluation(split)
     rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
     part = share_of(split, rank, world_size)
-    mine = evaluation(part) if len(part.labels) else []
+    try:
+        mine = evaluation(part) if len(part.labels) else []
+    except (UserError, AttackCheated) as error:  # told to all: nobody waits for a process that left
+        mine = error
     gathered: list = [None] * world_size
     torch.distributed.all_gather_object(gathered, mine)
+    for found in gathered:
+        if isinstance(found, Exception):
+            raise found
     return merge([rows for rows in gathered if rows], split)
 
 

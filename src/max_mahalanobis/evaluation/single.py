@@ -3,10 +3,20 @@
 import inspect
 from functools import partial
 
-from ..attacks import ATTACKS, TARGETED_ONLY, UNTARGETED_ONLY, every_target, find_objective, length_of, within_passes
+from ..attacks import (
+    ATTACKS,
+    MINIMUM_NORM,
+    TARGETED_ONLY,
+    TRANSFORMATIONS,
+    UNTARGETED_ONLY,
+    every_target,
+    find_objective,
+    length_of,
+    within_passes,
+)
 from ..attacks.costs import LENGTHS
 from ..errors import UserError, one_of
-from ..threats import ThreatModel
+from ..threats import Linf, ThreatModel
 from .suites import Suite
 
 
@@ -22,7 +32,8 @@ def single_attack(
 ) -> Suite:
     """A suite of one: the attack of that name, with its own choice for whatever is not given.
 
-    Objectives that need a target aim at every wrong class in turn, asked for or not.
+    Objectives that need a target aim at the 9 likeliest wrong classes, asked for or not. Transformations are held to no
+    budget.
 
     Args:
         passes: the attack gets as many steps (queries, draws) as these pay for, per image and all targets together.
@@ -38,6 +49,8 @@ def single_attack(
     aim_at_every_target |= objective in TARGETED_ONLY
     if aim_at_every_target and objective in UNTARGETED_ONLY:
         raise UserError(f"objective {objective} is untargeted: it cannot aim at every target")
+    if name in TRANSFORMATIONS:
+        threat = Linf(1.0)  # they leave every small ball
     settings = {"threat": threat}
     if objective is not None:
         settings["objective"] = find_objective(objective)
@@ -49,9 +62,11 @@ def single_attack(
             raise UserError(f"attack {name} has no {setting}: leave it out, or choose another attack")
     attack = partial(ATTACKS[name], **settings)
     if aim_at_every_target:
-        attack = partial(every_target, attack)
+        attack = partial(every_target, attack, smallest=threat if name in MINIMUM_NORM else None)
     if passes is not None:
         attack = within_passes(attack, passes, num_classes=num_classes)
     length = f"-{length_of(attack)[1]}" if any(setting in has for setting in LENGTHS) else ""
     words = f"{name}{length}" if objective is None else f"{name}{length} {objective}"
-    return Suite({f"{words}, 9 targets" if aim_at_every_target else words: attack})
+    count = min(9, num_classes - 1)
+    name = f"{words}, {count} target{'s' if count > 1 else ''}" if aim_at_every_target else words
+    return Suite({name: attack}, threat=threat)

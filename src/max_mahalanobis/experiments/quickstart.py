@@ -52,7 +52,7 @@ def _act(path: Path, recipe: Recipe, seed: int, data: Dataset, device: str, quie
         model = train(recipe, data, run=run, device=device, progress=show).to(device)
     with attack_progress(run.name, quiet=quiet) as show:
         threat = Linf(default_eps(recipe.data, "linf"))
-        evaluate_run(run, model, data.test, threat=threat, curve=True, seed=seed, progress=show)
+        evaluate_run(run, model, data.test, cases=[("quick", threat)], curve=True, seed=seed, progress=show)
     return run
 
 

@@ -10,7 +10,7 @@ from .conditions import CURVE, MINIMUM_NORM
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
 from .reading import RunRecord
 from .sentences import alarms, findings, take_away
-from .tables import accuracy_tables, cost_tables, recipe_table
+from .tables import accuracy_tables, budget_tables, cost_tables, recipe_table
 
 TITLE = "What is left under attack"
 
@@ -38,7 +38,7 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         take_away=take_away(runs),
         notes=[note for run in runs for note in run.notes],
         trained=recipe_table(runs),
-        accuracy=accuracy_tables(runs),
+        accuracy=[*accuracy_tables(runs), *budget_tables(runs)],
         alarms=alarms(runs),
         findings=findings(runs),
         budgets=budget_drawings(runs),

@@ -97,7 +97,7 @@ def _climb(
     if start is None:
         at.x_adv = form.begin(at.x, at.own, threat)
     else:
-        at.x_adv = start(model, at.x, at.y, targets=at.targets, seeds=at.own).clone().contiguous()
+        at.x_adv = start(model, at.x, at.y, targets=at.targets, seeds=derive(at.own, -1)).clone().contiguous()
     logits = look(model, at.x_adv)
     at.fooled, at.score = is_fooled(logits, at.y), objective(logits, at.y, at.targets)
     for side, first, count in _plan(queries - 1, area, *at.x.shape[2:], form.smallest):

@@ -70,7 +70,9 @@ def fmn(
         for step in range(steps):
             logits, lead, gradient = slope(model, at.x_adv, lambda logits: margin(logits, at.y, at.targets))
             fooled, size = is_fooled(logits, at.y), threat.size(at.x_adv - at.x)
-            better = fooled & (size <= at.size)
+            rounding = 16 * torch.finfo(x.dtype).eps * logits.abs().amax(dim=1)
+            clear = ~(margin(logits, at.y) <= rounding)  # in another batch it must fool too
+            better = fooled & clear & (size <= at.size)
             at.improve(better, at.x_adv)
             at.size = torch.where(better, size, at.size)
             length = DUALS[threat.name].size(gradient) if threat.name in DUALS else torch.inf
