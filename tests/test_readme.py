@@ -1,5 +1,6 @@
 """What the documents show is executed."""
 
+import json
 import os
 import re
 import subprocess
@@ -76,6 +77,39 @@ def published_lines() -> list[str]:
     return lines
 
 
+def suite_lines() -> list[str]:
+    """The README's second table: suites and budgets, and the union of the reference's four attacks (seed 0)."""
+    reference: dict[tuple, list[str]] = {}
+    for line in (ROOT / "results" / "reference.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if (row["seed"], row["index"]) == (0, "0:1000"):
+            reference.setdefault((row["run"], row["eps"]), []).append(row["fooled"])
+    lines = []
+    for file in sorted((ROOT / "results").glob("suites-*.jsonl"), reverse=True):
+        for run in read_runs([file]):
+            for eps in sorted({row.eps for row in run.results}):
+                rows = [row for row in run.results if row.eps == eps]
+                plain = next(row for row in rows if row.attack == "pgd-20 cross_entropy")
+                cells = [share(plain.num_robust), *(suite_cell([r for r in rows if r.suite == name]) for name in SHOWN)]
+                bits = reference.get((run.name, eps), [])
+                judged = share(sum("1" not in flags for flags in zip(*bits, strict=True))) if len(bits) == 4 else ""
+                budget = f"{eps:g}" if abs(eps * 255 % 4) > 1e-6 else f"{round(eps * 255)}/255"
+                lines.append(f"| {run.name} | {budget} | {' | '.join(cells)} | {judged} |".replace("|  |", "| |"))
+    return lines
+
+
+SHOWN = ("adaptive", "auto_fast", "auto")
+
+
+def share(count: int) -> str:
+    return f"{count / 10:.1f}"
+
+
+def suite_cell(rows) -> str:
+    held = len(rows[0].index) - sum(worst_case(rows))
+    return f"{share(held)} ({sum(row.forwards + row.backwards for row in rows) / rows[0].num_correct:,.0f})"
+
+
 def test_the_readme_results_are_those_of_the_committed_rows():
     shown = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "mnist-" in line]
-    assert [line for line in shown if line.startswith("| ")] == published_lines()
+    assert [line for line in shown if line.startswith("| ")] == published_lines() + suite_lines()
