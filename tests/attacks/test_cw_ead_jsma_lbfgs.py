@@ -14,6 +14,8 @@ from max_mahalanobis.attacks.minimum_norm.saliency_map import jsma
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.threats import L0, L1, L2, Linf
 
+pytestmark = pytest.mark.slow  # test_family_laws.py and test_known_geometry.py hold the like for every attack
+
 NUM_FEATURES = 16
 CASES = {  # the attack at a short length, its threat, and a budget that only some images need
     "cw_l2": (partial(cw_l2, steps=20, search_steps=4, learning_rate=0.01), L2, 0.02),

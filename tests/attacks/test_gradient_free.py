@@ -15,6 +15,8 @@ from max_mahalanobis.attacks.gradient_free.square import square
 from max_mahalanobis.attacks.transformations import rotation, rotation_translation
 from max_mahalanobis.threats import L0, L1, L2, Linf
 
+pytestmark = pytest.mark.slow  # test_family_laws.py and test_known_geometry.py hold the like for every attack
+
 CHOOSING = {  # settings small enough for tiny models
     "square": partial(square, queries=30),
     "spsa": partial(spsa, steps=4, samples=8),

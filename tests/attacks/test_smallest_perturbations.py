@@ -18,6 +18,8 @@ from max_mahalanobis.attacks.minimum_norm.fmn import fmn
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.threats import L0, L1, L2, Linf
 
+pytestmark = pytest.mark.slow  # test_family_laws.py and test_known_geometry.py hold the like for every attack
+
 DUALS = {Linf: 1, L2: 2, L1: torch.inf}
 ddn_margin = partial(
     ddn, objective=margin, steps=150, init_norm=0.05
