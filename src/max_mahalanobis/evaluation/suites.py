@@ -110,7 +110,7 @@ def auto(threat: ThreatModel) -> Suite:
         "apgd-ce": partial(apgd, threat=threat, objective=cross_entropy, steps=100, restarts=5 if l1 else 1),
         "apgd-t": dlr_targeted,
         "fab-t": partial(every_target, partial(fab, threat=threat, steps=100, stop_when_fooled=True), top=9),
-        "square": partial(square, threat=threat, queries=5000),
+        "square": partial(square, threat=threat, queries=5000, ahead=4),
     }
     return Suite(attacks, cascade=True)
 
@@ -224,7 +224,7 @@ def _targeted_apgd(threat: ThreatModel, *, steps: int) -> dict[str, Attack]:
 def _squares_after_apgd(threat: ThreatModel, *, queries: int) -> dict[str, Attack]:
     """Square that goes on from where a short APGD ended: on networks that mask gradients stronger than either alone."""
     start = partial(apgd, threat=threat, objective=cross_entropy, steps=20)
-    attack = partial(square, threat=threat, start=start, queries=queries, area=0.1)
+    attack = partial(square, threat=threat, start=start, queries=queries, area=0.1, ahead=4)
     return {f"apgd-20 cross_entropy, square-{queries}": attack}
 
 

@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import chain
 
 import torch
@@ -90,6 +91,8 @@ class FrozenCopy(nn.Module):
         if fold:
             for module in self.network.modules():
                 ThinConvolution.replace(module)
+                if type(module) is nn.Flatten:
+                    module.__class__ = _Flatten
             self.network.to(memory_format=torch.channels_last)
         self.channels_last = fold
         self._compiled = torch.compile(self.network) if compile else None
@@ -143,6 +146,16 @@ class _Absorbed(nn.Module):
         if x.ndim == 3:
             raise UserError(f"a BatchNorm of {tuple(x.shape)} is not the linear layer's to take over: pass fold=False")
         return x
+
+
+class _Flatten(nn.Flatten):
+    """Flattening whose gradient comes back in the layout of what was flattened, which the layers before run on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The flattened `x`."""
+        if x.requires_grad and x.ndim == 4 and not x.is_contiguous():
+            x.register_hook(partial(Tensor.contiguous, memory_format=torch.channels_last))
+        return super().forward(x)
 
 
 def _foldable(network: nn.Module) -> tuple[tuple[str, str], ...] | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...draws import derive, uniform
 from ...errors import UserError
 from ...threats import L1, L2, Linf, ThreatModel
-from ...types import Attack, Model, Objective
+from ...types import Attack, Mask, Model, Objective
 from ..manners import check_call, is_fooled, look, undisturbed
 from ..objectives import margin
 from ..standing import Standing
@@ -32,6 +32,7 @@ def square(
     queries: int = 5000,
     area: float | int = 0.8,
     restarts: int = 1,
+    ahead: int = 1,
     start: Attack | None = None,
     stop_when_fooled: bool = True,
 ) -> Tensor:
@@ -49,6 +50,9 @@ def square(
     Args:
         queries: forwards of one restart.
         area: share of the image that the first squares cover, in (0, 1]; the paper's p.
+        ahead: squares of an image that are tried side by side; the first that helps is kept and those behind it, tried
+            in vain, come again. The same climb in larger batches: faster where few images are left, at 4 ahead for
+            about a tenth of the queries.
         start: another attack, with its threat bound, whose images the squares go on from in place of stripes or tiles;
             at its own cost. A gradient attack and then small squares (area 0.1) find more than either alone.
         stop_when_fooled: images leave once fooled. False climbs to the last query and keeps what fools.
@@ -60,15 +64,15 @@ def square(
         UserError: the threat is not Linf, L2 or L1, or a setting is out of its range.
     """
     check_call(model, x, y, targets, seeds)
-    if queries < 1 or restarts < 1:
-        raise UserError(f"queries and restarts must be at least 1, got {queries} and {restarts}")
+    if min(queries, restarts, ahead) < 1:
+        raise UserError(f"queries, restarts and ahead must be at least 1, got {queries}, {restarts} and {ahead}")
     if not 0 < area <= 1:
         raise UserError(f"area must lie in (0, 1], got {area}: it is the share of the image the first squares cover")
     if type(threat) not in _FORMS:
         raise UserError(f"square has no form for {threat}: use Linf, L2 or L1")
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
     at = Standing(x.detach().contiguous(), y=y.long(), targets=targets, seeds=seeds)
-    settings = {"threat": threat, "objective": objective, "queries": queries, "area": area, "start": start}
+    settings = {"threat": threat, "objective": objective, "queries": queries, "area": area, "ahead": ahead}
     with undisturbed(model):
         if stop_when_fooled:
             at.settle(is_fooled(look(model, at.x), at.y))
@@ -76,7 +80,7 @@ def square(
             if len(at) == 0:
                 break
             at.own = derive(at.seeds, restart)
-            _climb(model, at, stop_when_fooled=stop_when_fooled, **settings)
+            _climb(model, at, start=start, stop_when_fooled=stop_when_fooled, **settings)
             at.settle(at.fooled, at.x_adv)  # later restarts are not for them
     return at.result(at.x_adv) if len(at) else at.result()
 
@@ -89,10 +93,11 @@ def _climb(
     objective: Objective,
     queries: int,
     area: float | int,
+    ahead: int,
     start: Attack | None,
     stop_when_fooled: bool,
 ) -> None:
-    """One restart: `at.x_adv` is changed in place, and put back where the change did not help."""
+    """One restart, from `start` or the form's own beginning: in the end `at.x_adv` is where each image climbed to."""
     form = _FORMS[type(threat)]
     if start is None:
         at.x_adv = form.begin(at.x, at.own, threat)
@@ -100,20 +105,44 @@ def _climb(
         at.x_adv = start(model, at.x, at.y, targets=at.targets, seeds=derive(at.own, -1)).clone().contiguous()
     logits = look(model, at.x_adv)
     at.fooled, at.score = is_fooled(logits, at.y), objective(logits, at.y, at.targets)
+    at.left = torch.full_like(at.y, queries - 1)
     for side, first, count in _plan(queries - 1, area, *at.x.shape[2:], form.smallest):
         offsets, pattern = _offsets(at.x, side), form.pattern(at.x, side)
         at.corners, at.turns, at.signs = _draw(at.x, derive(at.own, first), side, count)
-        for query in range(count):
+        at.next = torch.zeros_like(at.y)
+        for _ in range(count):
             if stop_when_fooled:
                 at.settle(at.fooled, at.x_adv)
-            if len(at) == 0:
-                return
-            window, before = form.move(at, query, offsets, pattern, threat)
-            logits = look(model, at.x_adv)
-            fooled, score = is_fooled(logits, at.y), objective(logits, at.y, at.targets)
-            better = (fooled & ~at.fooled) | ((fooled == at.fooled) & (score > at.score))
-            _write(at.x_adv, window, torch.where(better.view(-1, 1, 1), _read(at.x_adv, window), before))
-            at.fooled, at.score = fooled | at.fooled, torch.where(better, score, at.score)
+            rows, tries = _tries(at, ahead, count)
+            if len(rows) == 0:
+                break
+            drawn = (each[rows, tries] for each in (at.corners, at.turns, at.signs))
+            made = form.move(at.x[rows], at.x_adv[rows], *drawn, offsets, pattern, threat)
+            logits = look(model, made)
+            aims = None if at.targets is None else at.targets[rows]
+            _keep_first_better(at, rows, tries, made, is_fooled(logits, at.y[rows]), objective(logits, at.y[rows], aims))
+
+
+def _tries(at: Standing, ahead: int, count: int) -> tuple[Tensor, Tensor]:
+    """What is tried next, (image, square): `ahead` squares of each image that has as many left in this portion."""
+    if ahead == 1:  # all images are at the same square, and nobody has to wait for the device to count them
+        return torch.arange(len(at), device=at.y.device), at.next
+    tries = at.next[:, None] + torch.arange(ahead, device=at.y.device)
+    rows, places = (tries < (at.next + at.left).clamp_max(count)[:, None]).nonzero(as_tuple=True)
+    return rows, tries[rows, places]
+
+
+def _keep_first_better(at: Standing, rows: Tensor, tries: Tensor, made: Tensor, fooled: Mask, score: Tensor) -> None:
+    """Of each image's tries the first that fools or scores more is kept; the next are those behind it."""
+    better = (fooled & ~at.fooled[rows]) | ((fooled == at.fooled[rows]) & (score > at.score[rows]))
+    places = torch.arange(len(rows), device=rows.device).masked_fill(~better, len(rows))
+    first = torch.full_like(at.next, len(rows)).scatter_reduce(0, rows, places, "amin")
+    found, first = first < len(rows), first.clamp_max(len(rows) - 1)
+    at.x_adv = torch.where(found.view(-1, 1, 1, 1), made[first], at.x_adv)
+    at.score = torch.where(found, score[first], at.score)
+    at.fooled = at.fooled | found & fooled[first]
+    spent = torch.zeros_like(at.next).index_add(0, rows, torch.ones_like(rows))
+    at.next, at.left = torch.where(found, tries[first] + 1, at.next + spent), at.left - spent
 
 
 def _plan(squares: int, area: float | int, height: int, width: int, smallest: int) -> Iterator[tuple[int, int, int]]:
@@ -147,8 +176,9 @@ def _read(images: Tensor, window: Tensor) -> Tensor:
     return images.flatten(2).gather(2, window)
 
 
-def _write(images: Tensor, window: Tensor, values: Tensor) -> None:
+def _write(images: Tensor, window: Tensor, values: Tensor) -> Tensor:
     images.view(*images.shape[:2], -1).scatter_(2, window, values)
+    return images
 
 
 def _stripes(x: Tensor, seeds: Tensor, threat: ThreatModel) -> Tensor:
@@ -157,12 +187,12 @@ def _stripes(x: Tensor, seeds: Tensor, threat: ThreatModel) -> Tensor:
     return (x + threat.eps * signs.view(len(x), x.shape[1], 1, -1)).clamp_(0, 1)
 
 
-def _paint(at: Standing, query: int, offsets: Tensor, pattern: Tensor, threat: ThreatModel) -> tuple[Tensor, Tensor]:
-    """Under Linf: one window goes to a corner of the ball; returns it and what was there."""
-    window = _window(at.x, at.corners[:, query, 0], offsets)
-    before = _read(at.x_adv, window)
-    _write(at.x_adv, window, (_read(at.x, window) + threat.eps * at.signs[:, query]).clamp_(0, 1))
-    return window, before
+def _paint(
+    x: Tensor, x_adv: Tensor, corners: Tensor, turns: Tensor, signs: Tensor, offsets: Tensor, _, threat: ThreatModel
+) -> Tensor:
+    """Under Linf: one window of `x_adv` goes to a corner of the ball."""
+    window = _window(x, corners[:, 0], offsets)
+    return _write(x_adv, window, (_read(x, window) + threat.eps * signs).clamp_(0, 1))
 
 
 def _mosaic(x: Tensor, seeds: Tensor, threat: ThreatModel, *, power: int) -> Tensor:
@@ -182,21 +212,29 @@ def _mosaic(x: Tensor, seeds: Tensor, threat: ThreatModel, *, power: int) -> Ten
 
 
 def _trade(
-    at: Standing, query: int, offsets: Tensor, pattern: Tensor, threat: ThreatModel, *, power: int
-) -> tuple[Tensor, Tensor]:
+    x: Tensor,
+    x_adv: Tensor,
+    corners: Tensor,
+    turns: Tensor,
+    signs: Tensor,
+    offsets: Tensor,
+    pattern: Tensor,
+    threat: ThreatModel,
+    *,
+    power: int,
+) -> Tensor:
     """Under L2, L1: a window gives up its perturbation; that and what was unspent goes into the pattern of another."""
-    taker, giver = (_window(at.x, corner, offsets) for corner in at.corners[:, query].unbind(1))
+    taker, giver = (_window(x, corner, offsets) for corner in corners.unbind(1))
     both = torch.cat([giver, taker], dim=2)
-    clean, before = _read(at.x, both), _read(at.x_adv, both)
+    clean, before = _read(x, both), _read(x_adv, both)
     given, held = (before - clean).split(len(offsets), dim=2)
-    unspent = (threat.eps * (1 - 1e-6)) ** power - threat.size(at.x_adv - at.x) ** power
-    mass = _mass(held, power) + _mass(given.masked_fill(_shared(at.x, at.corners[:, query], offsets), 0), power)
-    mass = mass + unspent.clamp_min(0).view(-1, 1, 1) / at.x.shape[1]
-    shape = pattern[at.turns[:, query]][:, None] * at.signs[:, query] + _unit(held, power)
+    unspent = (threat.eps * (1 - 1e-6)) ** power - threat.size(x_adv - x) ** power
+    mass = _mass(held, power) + _mass(given.masked_fill(_shared(x, corners, offsets), 0), power)
+    mass = mass + unspent.clamp_min(0).view(-1, 1, 1) / x.shape[1]
+    shape = pattern[turns][:, None] * signs + _unit(held, power)
     clean_giver, clean_taker = clean.split(len(offsets), dim=2)
-    _write(at.x_adv, giver, clean_giver)
-    _write(at.x_adv, taker, (clean_taker + _unit(shape, power) * mass ** (1 / power)).clamp_(0, 1))
-    return both, before
+    _write(x_adv, giver, clean_giver)
+    return _write(x_adv, taker, (clean_taker + _unit(shape, power) * mass ** (1 / power)).clamp_(0, 1))
 
 
 def _shared(x: Tensor, corners: Tensor, offsets: Tensor) -> Tensor:
@@ -240,7 +278,7 @@ class _Form(NamedTuple):
     """What the algorithm does in one norm."""
 
     begin: Callable[..., Tensor]
-    move: Callable[..., tuple[Tensor, Tensor]]
+    move: Callable[..., Tensor]
     pattern: Callable[..., Tensor]
     smallest: int  # side of a square
 
