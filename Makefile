@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format bench peers
+.PHONY: help quickstart test slow check format bench peers
 
 help:            ## show this
 	@sed -n 's/^\([a-z]*\):.*## /\1  /p' $(MAKEFILE_LIST) | awk '{ printf "%-12s", $$1; $$1 = ""; print }'
@@ -23,6 +23,9 @@ quickstart: $(READY)  ## train, attack and judge SCE and MMC on digits; writes q
 
 test: $(READY)   ## the fast tests
 	$(PYTEST)
+
+slow: $(READY)   ## the slow tests
+	$(PYTEST) -m slow
 
 check: $(READY)  ## format, lint, fast tests, examples
 	$(BIN)/ruff format --check .

@@ -60,6 +60,7 @@ def test_the_commands_name_what_exists():
     assert set(objectives) <= set(OBJECTIVES)
 
 
+@pytest.mark.examples
 def test_the_example_runs():
     (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, timeout=300, check=False)

@@ -33,6 +33,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.examples
 def test_the_readme_example_runs_and_prints_a_worst_case(tmp_path):
     (block,) = python_blocks("README.md")
     script = tmp_path / "readme.py"

@@ -39,7 +39,7 @@ def batch_sizes(model):
 
 
 @NORMS
-@pytest.mark.parametrize("objective", [margin, cross_entropy])
+@pytest.mark.parametrize("objective", [cross_entropy, pytest.param(margin, marks=pytest.mark.slow)])
 def test_two_classes_fall_just_beyond_the_exact_distance_and_never_within(threat, dual, objective):
     model, x, y = linear_problem(2, dtype=torch.float64)
     distance = exact_distance(model, x, y, dual=dual)
@@ -90,7 +90,7 @@ def test_images_kept_to_the_end_reach_the_class_they_are_aimed_at():
 
 
 @pytest.mark.parametrize("threat", [Linf(0.1), L2(0.3), L1(0.8)])
-@pytest.mark.parametrize("stop_when_fooled", [True, False])
+@pytest.mark.parametrize("stop_when_fooled", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_image_has_the_same_answer_alone_and_among_others_in_any_order(threat, stop_when_fooled):
     model, x, y = tanh_problem()
     seeds, order = torch.arange(12) + 100, torch.randperm(12, generator=torch.Generator().manual_seed(1))
@@ -141,7 +141,7 @@ def slow_apgd(model, image, label, start, eps: float, steps: int, rho: float):
     return best
 
 
-@pytest.mark.parametrize("steps", [25, 100])
+@pytest.mark.parametrize("steps", [25, pytest.param(100, marks=pytest.mark.slow)])
 def test_it_equals_the_published_algorithm_in_linf(steps):
     model, x, y = tanh_problem()
     start = Linf(0.02).sample(x, derive(torch.arange(12), 0))

@@ -9,7 +9,10 @@ from max_mahalanobis.threats import L2
 ALL = L2.unlimited(16)
 
 
-@pytest.mark.parametrize(("num_classes", "median"), [(2, 1.05), (3, 1.3), (10, 1.8)])
+@pytest.mark.parametrize(
+    ("num_classes", "median"),
+    [(2, 1.05), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((3, 1.3), (10, 1.8)))],
+)
 def test_every_image_falls_and_none_below_the_exact_distance(num_classes, median):
     model, x, y = linear_problem(num_classes, count=12, dtype=torch.float64)
     x_adv = lbfgs(model, x, y, threat=ALL)

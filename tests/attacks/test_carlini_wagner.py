@@ -30,7 +30,8 @@ def test_aimed_at_the_nearest_class_every_image_is_within_five_percent_of_the_ex
     assert ratio.min() > 1 / 1.001
 
 
-@pytest.mark.parametrize("num_classes", [3, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("num_classes", [3, 10])
 def test_untargeted_nearly_all_are_and_the_rest_went_for_the_class_of_the_largest_logit(num_classes):
     model, x, y = linear_problem(num_classes, count=20, dtype=torch.float64)
     x_adv = cw_l2(model, x, y, threat=ALL, steps=300, learning_rate=0.001)

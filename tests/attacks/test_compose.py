@@ -5,11 +5,12 @@ import torch
 from linear import exact_distance, linear_problem
 from torch import nn
 
-from max_mahalanobis.attacks import is_fooled, margin, pgd
+from max_mahalanobis.attacks import compose, is_fooled, margin, pgd
 from max_mahalanobis.attacks.compose import (
     cascade,
     every_target,
     expectation_over,
+    nearest_targets,
     random_wrong_targets,
     restarts,
     strongest_of,
@@ -88,17 +89,39 @@ def test_the_multi_targeted_margin_attack_is_exact_on_linear_models():
 
 
 def test_tries_side_by_side_find_what_tries_in_turn_find(monkeypatch):
-    """An image alone meets several targets or restarts in one batch; among many it meets one after the other."""
+    """A small batch meets several targets or restarts side by side; a large one meets one after the other."""
     model, x, y = curved_problem(torch.float64)
     seeds = torch.arange(60) + 7
-    for attack in (partial(restarts, WEAK, times=5), partial(every_target, WEAK)):
-        together = attack(model, x, y, seeds=seeds)
-        alone = torch.cat([attack(model, x[i : i + 1], y[i : i + 1], seeds=seeds[i : i + 1]) for i in range(60)])
-        hit = fooled(model, together, y)
-        assert torch.equal(hit, fooled(model, alone, y))
-        torch.testing.assert_close(alone[hit], together[hit])
-        order = torch.randperm(60)
-        torch.testing.assert_close(attack(model, x[order], y[order], seeds=seeds[order])[order.argsort()], together)
+    scouted = partial(nearest_targets, WEAK, scout=WEAK, top=2)
+    for attack in (partial(restarts, WEAK, times=5), partial(every_target, WEAK), scouted):
+        monkeypatch.setattr(compose, "_SMALL_BATCH", 0)
+        in_turn = attack(model, x, y, seeds=seeds)
+        monkeypatch.undo()
+        hit, order = fooled(model, in_turn, y), torch.randperm(60)
+        side_by_side = attack(model, x[order], y[order], seeds=seeds[order])[order.argsort()]
+        assert torch.equal(hit, fooled(model, side_by_side, y))
+        torch.testing.assert_close(side_by_side[hit], in_turn[hit])
+
+
+def test_nearest_targets_pursues_the_class_that_the_scout_came_nearest_to_and_not_the_likeliest():
+    def model(images):
+        bright = images.flatten(1).mean(dim=1)
+        return torch.stack([0 * bright, 15 * bright - 1, 0 * bright - 0.5], dim=1)  # class 2 is likelier and stays put
+
+    aimed = []
+
+    def record(model, x, y, *, targets, seeds):
+        aimed.append(targets.tolist())
+        return x.clone()
+
+    x, y = torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.long)
+    scout = partial(pgd, threat=Linf(0.05), objective=margin, steps=2)
+    nearest_targets(record, model, x, y, scout=scout)
+    nearest_targets(record, model, x, y, scout=scout, top=2)
+    assert aimed == [[1, 1], [1, 1], [2, 2]]
+    found = nearest_targets(record, model, x, y, scout=partial(scout, threat=Linf(0.1)))
+    assert fooled(model, found, y).all()
+    assert len(aimed) == 3  # what falls to the scout meets nothing else
 
 
 def test_smallest_tries_every_target_and_keeps_the_least_size():
@@ -171,8 +194,9 @@ def test_random_wrong_targets_are_wrong_and_all_classes_occur():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (partial(every_target, WEAK, targets=torch.zeros(3, dtype=torch.long)), "every_target chooses the targets"),
-        (partial(every_target, WEAK, top=0), "top must be at least 1, got 0"),
+        (partial(every_target, WEAK, targets=torch.zeros(3, dtype=torch.long)), "this attack chooses its targets"),
+        (partial(nearest_targets, WEAK, scout=WEAK, top=0), "top must be at least 1, got 0"),
+        (partial(every_target, WEAK, top=0), "the number of targets must be at least 1, got 0"),
         (partial(restarts, WEAK, times=0), "times must be at least 1, got 0"),
         (partial(toward_random_class, WEAK, targets=torch.zeros(3, dtype=torch.long)), "draws the targets"),
         (partial(strongest_of, [], threat=Linf(0.1)), "at least one attack"),

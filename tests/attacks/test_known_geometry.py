@@ -27,9 +27,10 @@ from max_mahalanobis.attacks import (
 from max_mahalanobis.threats import L1, L2, Linf
 
 DUAL = {Linf: 1, L2: 2, L1: torch.inf}
-CLASSES = pytest.mark.parametrize("num_classes", [2, 3, 10])
+SLOW = pytest.mark.slow
+CLASSES = pytest.mark.parametrize("num_classes", [3, *(pytest.param(count, marks=SLOW) for count in (2, 10))])
 SMALLEST = [
-    pytest.param(attack, norm, id=f"{attack.func.__name__}-{norm.__name__}")
+    pytest.param(attack, norm, id=f"{attack.func.__name__}-{norm.__name__}", marks=[SLOW] * (attack.func is cw_l2))
     for attack, norms in (
         (partial(deepfool), (Linf, L2)),
         (partial(fab, steps=30), (Linf, L2, L1)),
@@ -58,7 +59,10 @@ def test_aimed_at_every_class_the_smallest_perturbation_is_within_five_percent_o
 
 @pytest.mark.parametrize("attack", [pgd, apgd])
 @pytest.mark.parametrize("norm", [Linf, L2, L1])
-@pytest.mark.parametrize(("num_classes", "objective"), [(2, margin), (2, cross_entropy), (3, margin), (10, margin)])
+@pytest.mark.parametrize(
+    ("num_classes", "objective"),
+    [(2, cross_entropy), (3, margin), *(pytest.param(count, margin, marks=SLOW) for count in (2, 10))],
+)
 def test_gradient_attacks_fool_what_can_be_fooled(attack, norm, num_classes, objective):
     model, x, y = linear_problem(num_classes, dtype=torch.float64)
     distance = exact_distance(model, x, y, dual=DUAL[norm])

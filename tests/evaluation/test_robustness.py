@@ -111,7 +111,7 @@ def test_an_attack_that_claims_success_is_not_believed():
     assert max(row.size) == 0
 
 
-@pytest.mark.parametrize("threat", [Linf(0.03), L2(0.15)])
+@pytest.mark.parametrize("threat", [Linf(0.03), pytest.param(L2(0.15), marks=pytest.mark.slow)])
 def test_float64_verdicts_and_sizes_are_equal_for_every_batch_size(threat):
     torch.manual_seed(0)
     layers = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 40), torch.nn.ReLU(), torch.nn.Linear(40, 10))
@@ -124,6 +124,7 @@ def test_float64_verdicts_and_sizes_are_equal_for_every_batch_size(threat):
             torch.testing.assert_close(torch.tensor(row.size), torch.tensor(first.size), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_batch_size_moves_no_verdict_beyond_rounding_on_real_digits(digits, digits_mmc):
     sizes = (1, 64)
     found = [evaluate(digits_mmc, digits.test.first(25), threat=L2(0.5), batch_size=size) for size in sizes]

@@ -53,9 +53,8 @@ def evaluated(folder, *command):
     return done.stdout, read_results(results)
 
 
-@pytest.mark.parametrize(
-    "command", [[*MMC, *ASKED, "--devices", "2"], pytest.param([*TORCHRUN, *ASKED], marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [[*MMC, *ASKED, "--devices", "2"], [*TORCHRUN, *ASKED]])
 def test_two_processes_print_and_record_what_one_does(folder, command):
     said, one = evaluated(folder, *MMC, *ASKED)
     also_said, two = evaluated(folder, *command)

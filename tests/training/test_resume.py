@@ -57,6 +57,7 @@ def test_a_full_disk_stops_training_and_keeps_the_last_epoch_to_resume_from(stor
     assert (folder / "full" / "weights.safetensors").read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_batchnorm_momentum_decay_and_augmentation_resume_bit_for_bit_too(tmp_path, digits):
     adversary = {"adversary": "pgd", "adversary_steps": 2, "adversary_batchnorm": "train"}
     network = {

@@ -46,6 +46,7 @@ def test_golden_training_of_twenty_steps(digits):
     assert norm == pytest.approx(33.88747, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_adversarial_training_holds_better_than_plain(digits):
     from max_mahalanobis.evaluation import evaluate
     from max_mahalanobis.results import worst_case

@@ -54,19 +54,47 @@ def every_target(
     Raises:
         UserError: `targets` are given: there is nothing left to choose.
     """
-    check_call(model, x, y, targets, seeds)
-    if targets is not None:
-        raise UserError("every_target chooses the targets: call it without")
-    if top is not None and top < 1:
+    others = _likeliest(model, x, y, targets, seeds, top)
+    return _try_each(attack, model, x, y, others, seeds, others.shape[1], smallest)
+
+
+def nearest_targets(
+    attack: Attack,
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    scout: Attack,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+    scouted: int | None = 9,
+    top: int = 1,
+) -> Tensor:
+    """`scout` aimed at the `scouted` likeliest other classes, then `attack` at the `top` of them it came nearest to.
+
+    Nearest is where the target's logit rose highest above the label's. Clean logits say little of which class an image
+    can be turned into (with MMC next to nothing, its centers being equally far apart); a few steps say nearly all. Bind
+    a scout of few steps and an attack of many: as strong as `every_target` with the many, at a fraction of the passes.
+
+    Raises:
+        UserError: `targets` are given: there is nothing left to choose.
+    """
+    others = _likeliest(model, x, y, targets, seeds, scouted)
+    if top < 1:
         raise UserError(f"top must be at least 1, got {top}")
     if not len(x):
         return x.clone()
+    seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
+    leads = torch.full(others.shape, -torch.inf, dtype=x.dtype, device=x.device)
+    x_adv = _try_each(scout, model, x, y, others, seeds, others.shape[1], leads=leads)
     with undisturbed(model):
-        clean = torch.nan_to_num(look(model, x), nan=-torch.inf)
-    others = clean.scatter(1, y.long()[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
-    count = clean.shape[1] - 1 if top is None else min(top, clean.shape[1] - 1)
-    others = others[others != y[:, None]].view(len(x), -1)
-    return _try_each(attack, model, x, y, others[:, :count], seeds, count, smallest)
+        held = (~is_fooled(look(model, x_adv), y)).nonzero().squeeze(1)
+    if len(held):
+        order = torch.nan_to_num(leads[held], nan=-torch.inf).argsort(dim=1, descending=True, stable=True)
+        best = others[held].gather(1, order)[:, :top]
+        own = derive(seeds[held], others.shape[1])
+        x_adv[held] = _try_each(attack, model, x[held], y[held], best, own, best.shape[1])
+    return x_adv
 
 
 def toward_random_class(
@@ -182,6 +210,24 @@ def random_wrong_targets(y: Tensor, num_classes: int, seeds: Tensor) -> Tensor:
     return (y + offset) % num_classes
 
 
+def _likeliest(
+    model: Model, x: Tensor, y: Tensor, targets: Tensor | None, seeds: Tensor | None, top: int | None
+) -> Tensor:
+    """The `top` other classes with the largest clean logits, best first, shape (batch, top or fewer)."""
+    check_call(model, x, y, targets, seeds)
+    if targets is not None:
+        raise UserError("this attack chooses its targets: call it without")
+    if top is not None and top < 1:
+        raise UserError(f"the number of targets must be at least 1, got {top}")
+    if not len(x):
+        return y[:, None]
+    with undisturbed(model):
+        clean = torch.nan_to_num(look(model, x), nan=-torch.inf)
+    others = clean.scatter(1, y.long()[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
+    others = others[others != y[:, None]].view(len(x), -1)
+    return others if top is None else others[:, :top]
+
+
 def _try_each(
     attack: Attack,
     model: Model,
@@ -191,10 +237,12 @@ def _try_each(
     seeds: Tensor | None,
     count: int,
     smallest: ThreatModel | None = None,
+    leads: Tensor | None = None,
 ) -> Tensor:
     """Tries 0, 1, ... of the attack; `aims` (batch, tries) are their targets. Several run side by side on few images.
 
     The first try that fools counts and ends it for its image; with `smallest`, all are made and the least size counts.
+    Into `leads` (batch, tries) goes how far each try brought its target's logit above the label's.
     """
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
     x_adv, held, number = x.clone(), torch.arange(len(x), device=x.device), 0
@@ -207,7 +255,10 @@ def _try_each(
         targets = None if aims is None else aims[rows, tries]
         made = attack(model, x[rows], y[rows], targets=targets, seeds=derive(seeds[rows], tries))
         with undisturbed(model):
-            fooled = is_fooled(look(model, made), y[rows])
+            logits = look(model, made)
+        fooled = is_fooled(logits, y[rows])
+        if leads is not None:
+            leads[rows, tries] = (logits.gather(1, targets[:, None]) - logits.gather(1, y[rows, None]))[:, 0]
         rank = tries if smallest is None else smallest.size(made - x[rows])
         rank, best = rank.double().masked_fill(~fooled, torch.inf).view(-1, width).min(dim=1)
         better = (rank < least[held]) | least[held].isinf()

@@ -176,6 +176,11 @@ def _every_target(rivals: int, *, attack: Attack, top: int | None, **_) -> int:
     return 1 + min(rivals if top is None else top, rivals) * (_most(attack, 1) + 1)
 
 
+def _nearest_targets(rivals: int, *, attack: Attack, scout: Attack, scouted: int | None, top: int, **_) -> int:
+    scouts = rivals if scouted is None else min(scouted, rivals)
+    return 2 + scouts * (_most(scout, 1) + 1) + min(top, scouts) * (_most(attack, 1) + 1)
+
+
 def _restarts(rivals: int, *, attack: Attack, times: int, **_) -> int:
     return times * (_most(attack, rivals) + 1)
 
@@ -218,6 +223,7 @@ _COSTS: dict[Attack, Callable[..., int]] = {
     rotation_translation: _rotation,
     corrupt: _corrupt,
     compose.every_target: _every_target,
+    compose.nearest_targets: _nearest_targets,
     compose.restarts: _restarts,
     compose.toward_random_class: _toward_random_class,
     compose.cascade: _cascade,

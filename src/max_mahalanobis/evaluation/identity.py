@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from ..attacks import every_target, toward_random_class
+from ..attacks import every_target, nearest_targets, toward_random_class
 from ..types import Attack, Model, Split
 
 _ABOUT_THE_CALL = ("threat", "targets", "seeds", "smallest")
@@ -58,6 +58,9 @@ def _targets(attack: partial) -> dict:
     if attack.func is every_target:
         top = attack.keywords.get("top", _settings(every_target)["top"])
         return {"targeted": "every wrong class" if top is None else f"the {top} likeliest wrong classes"}
+    if attack.func is nearest_targets:
+        top = attack.keywords.get("top", _settings(nearest_targets)["top"])
+        return {"targeted": f"the {top} nearest of the likeliest wrong classes"}
     return {}
 
 

@@ -25,6 +25,7 @@ from ..attacks import (
     jsma,
     margin,
     mim,
+    nearest_targets,
     pgd,
     random_search,
     restarts,
@@ -86,15 +87,15 @@ def curve(threat: ThreatModel) -> Suite:
 
 
 def adaptive(threat: ThreatModel) -> Suite:
-    """Every objective in turn; images that hold go on to the next, at last to the likely wrong classes and to squares.
+    """Every objective in turn; images that hold go on to the next, at last to the nearest wrong class and to squares.
 
     Cross-entropy PGD goes first and meets every image, so the first two numbers show what it overstates.
     """
     attacks = _pgd_under(("cross_entropy",), threat, steps=20)
     attacks |= _apgd_under(("margin",), threat, steps=20)
     attacks |= _apgd_under(("nearest_other", "own_distance", "rescaled_cross_entropy"), threat, steps=5)
-    attacks |= _targeted_apgd(threat, steps=20) | _apgd_under(("cross_entropy",), threat, steps=60)
-    attacks |= _squares_after_apgd(threat, queries=300)
+    attacks |= _toward_nearest(threat, scouting=12, steps=100, top=1)
+    attacks |= _squares_after_apgd(threat, steps=40, queries=320)
     return Suite(attacks, cascade=True)
 
 
@@ -116,10 +117,10 @@ def auto(threat: ThreatModel) -> Suite:
 
 
 def auto_fast(threat: ThreatModel) -> Suite:
-    """The verdict of `auto` in a tenth of its time: a short APGD, then toward 9 targets, then small squares."""
+    """The verdict of `auto` in a tenth of its time: short APGD, long APGD toward the nearest targets, small squares."""
     attacks = _apgd_under(("margin",), threat, steps=20)
-    attacks |= _targeted_apgd(threat, steps=20) | _apgd_under(("cross_entropy",), threat, steps=60)
-    attacks |= _squares_after_apgd(threat, queries=500)
+    attacks |= _toward_nearest(threat, scouting=12, steps=100, top=2)
+    attacks |= _squares_after_apgd(threat, steps=60, queries=300, restarts=2)
     return Suite(attacks, cascade=True)
 
 
@@ -216,16 +217,18 @@ def _apgd_under(names: Iterable[str], threat: ThreatModel, *, steps: int) -> dic
     }
 
 
-def _targeted_apgd(threat: ThreatModel, *, steps: int) -> dict[str, Attack]:
-    attack = partial(apgd, threat=threat, objective=dlr, steps=steps)
-    return {f"apgd-{steps} dlr, 9 targets": partial(every_target, attack, top=9)}
+def _toward_nearest(threat: ThreatModel, *, scouting: int, steps: int, top: int) -> dict[str, Attack]:
+    """A long APGD toward the targets that a short one came nearest to."""
+    scout, long = (partial(apgd, threat=threat, objective=dlr, steps=count) for count in (scouting, steps))
+    name = f"apgd-{steps} dlr, {top} nearest target{'s' if top > 1 else ''}"
+    return {name: partial(nearest_targets, long, scout=scout, top=top)}
 
 
-def _squares_after_apgd(threat: ThreatModel, *, queries: int) -> dict[str, Attack]:
-    """Square that goes on from where a short APGD ended: on networks that mask gradients stronger than either alone."""
-    start = partial(apgd, threat=threat, objective=cross_entropy, steps=20)
-    attack = partial(square, threat=threat, start=start, queries=queries, area=0.1, ahead=4)
-    return {f"apgd-20 cross_entropy, square-{queries}": attack}
+def _squares_after_apgd(threat: ThreatModel, *, steps: int, queries: int, restarts: int = 1) -> dict[str, Attack]:
+    """Square that goes on from where APGD ended: on networks that mask gradients stronger than either alone."""
+    start = partial(apgd, threat=threat, objective=cross_entropy, steps=steps)
+    attack = partial(square, threat=threat, start=start, queries=queries, restarts=restarts, area=0.05, ahead=4)
+    return {f"apgd-{steps} cross_entropy, square-{queries}": attack}
 
 
 def _first_order(

@@ -120,7 +120,9 @@ def _climb(
             made = form.move(at.x[rows], at.x_adv[rows], *drawn, offsets, pattern, threat)
             logits = look(model, made)
             aims = None if at.targets is None else at.targets[rows]
-            _keep_first_better(at, rows, tries, made, is_fooled(logits, at.y[rows]), objective(logits, at.y[rows], aims))
+            _keep_first_better(
+                at, rows, tries, made, is_fooled(logits, at.y[rows]), objective(logits, at.y[rows], aims)
+            )
 
 
 def _tries(at: Standing, ahead: int, count: int) -> tuple[Tensor, Tensor]:
