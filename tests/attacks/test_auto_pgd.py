@@ -59,6 +59,7 @@ def test_the_objective_reaches_its_maximum_on_a_linear_model(threat, dual):
     torch.testing.assert_close(found, highest, rtol=0, atol=0.02 * eps * weight.abs().max().item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threat", THREATS)
 @pytest.mark.parametrize("num_classes", [2, 3, 10])
 @pytest.mark.parametrize(("count", "channels"), [(1, 1), (6, 3)])
@@ -89,8 +90,9 @@ def test_images_kept_to_the_end_reach_the_class_they_are_aimed_at():
     assert (logits.gather(1, targets[:, None]) > logits.gather(1, y[:, None])).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threat", [Linf(0.1), L2(0.3), L1(0.8)])
-@pytest.mark.parametrize("stop_when_fooled", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stop_when_fooled", [True, False])
 def test_an_image_has_the_same_answer_alone_and_among_others_in_any_order(threat, stop_when_fooled):
     model, x, y = tanh_problem()
     seeds, order = torch.arange(12) + 100, torch.randperm(12, generator=torch.Generator().manual_seed(1))
@@ -285,28 +287,6 @@ def test_logits_in_half_precision_serve():
     assert (
         is_fooled(model(apgd(lambda images: model(images).bfloat16(), x, y, threat=Linf(0.3))), y).float().mean() > 0.9
     )
-
-
-def test_the_model_and_the_random_state_stay_as_they_were():
-    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)).train()
-    model[2].bias.requires_grad_(False)
-    before, state = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
-    x = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-    apgd(model, x, torch.arange(8) % 3, threat=L1(0.5), steps=5)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert model.training
-    assert [p.requires_grad for p in model.parameters()] == [True, True, True, False]
-    assert all(p.grad is None for p in model.parameters())
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
-
-
-def test_an_empty_batch_comes_back_empty():
-    model, x, y = linear_problem(3)
-    for threat in (Linf(0.1), L2(0.1), L1(0.1)):
-        for stop_when_fooled in (True, False):
-            empty = apgd(model, x[:0], y[:0], threat=threat, stop_when_fooled=stop_when_fooled)
-            assert empty.shape == (0, 1, 4, 4)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from max_mahalanobis.training.schedule import learning_rate, make_optimizer
 QUICK = Recipe(epochs=2)
 
 
+@pytest.mark.slow
 def test_digits_are_learned_by_either_head(digits):
     for head in ("softmax", "mmc"):
         assert accuracy(train(Recipe(head=head, epochs=15), digits, device="cpu"), digits.test) > 0.94
