@@ -18,6 +18,7 @@ SuiteName = Literal[
     "adaptive",
     "auto",
     "auto_fast",
+    "audit",
     "auto_plus",
     "exhaustive",
     "minimum_norm",

@@ -1,5 +1,7 @@
 """Honest numbers: attack, verify, record."""
 
+from .audit import Audit, audit
+from .checks import CHECKS, Evidence, Finding
 from .identity import data_hash, describe, weights_hash
 from .journal import Journal
 from .passes import PassCounter
@@ -9,13 +11,21 @@ from .robustness import evaluate
 from .sharing import evaluate_shared, join_processes
 from .single import single_attack
 from .suites import SUITES, UNLIMITED, Suite, make_suite
+from .verdict import Thresholds, Verdict
 
 __all__ = [
+    "CHECKS",
     "SUITES",
     "UNLIMITED",
+    "Audit",
+    "Evidence",
+    "Finding",
     "Journal",
     "PassCounter",
     "Suite",
+    "Thresholds",
+    "Verdict",
+    "audit",
     "collect_pictures",
     "data_hash",
     "describe",

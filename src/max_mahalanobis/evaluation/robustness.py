@@ -57,7 +57,7 @@ def evaluate(
         UserError: images, labels or model output that cannot be judged.
         AttackCheated: an attack returned an image outside its threat model.
     """
-    split = _as_split(split)
+    split = as_split(split)
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, got {batch_size}")
     if journal is not None and not isinstance(model, nn.Module):
@@ -128,7 +128,7 @@ def _place(outcomes: Outcomes, split: Split, fooled: Tensor, size: Tensor) -> No
     size[there] = torch.tensor(outcomes.size)
 
 
-def _as_split(split: Split | tuple[Tensor, Tensor]) -> Split:
+def as_split(split: Split | tuple[Tensor, Tensor]) -> Split:
     if not isinstance(split, Split):
         images, labels = split
         split = Split(images, labels, torch.arange(len(images)))

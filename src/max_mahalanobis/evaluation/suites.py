@@ -124,6 +124,11 @@ def auto_fast(threat: ThreatModel) -> Suite:
     return Suite(attacks, cascade=True)
 
 
+def audit(threat: ThreatModel) -> Suite:
+    """`adaptive`, then `auto` on what holds: what `mmc audit` reports."""
+    return Suite(dict(adaptive(threat).attacks) | dict(auto(threat).attacks), cascade=True)
+
+
 def auto_plus(threat: ThreatModel) -> Suite:
     """AutoAttack's "plus" set: restarts of APGD on cross-entropy and DLR and of untargeted FAB, and all of `auto`."""
     standard = dict(auto(threat).attacks)
@@ -189,6 +194,7 @@ SUITES: dict[str, Callable[..., Suite]] = {
     "adaptive": adaptive,
     "auto": auto,
     "auto_fast": auto_fast,
+    "audit": audit,
     "auto_plus": auto_plus,
     "exhaustive": exhaustive,
 }

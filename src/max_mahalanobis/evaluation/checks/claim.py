@@ -1,0 +1,71 @@
+"""Checks of what is claimed: the images, the budget, how the weights were chosen."""
+
+from ...statistics import proportion
+from .evidence import CARLINI, Evidence, Finding
+
+_WIDE = 5.0  # points of half an interval
+
+
+def few_images(evidence: Evidence) -> Finding | None:
+    """The interval is too wide for the claim."""
+    if not evidence.rows:
+        return None
+    last = evidence.rows[-1]
+    found = proportion(last.num_robust, last.num_images)
+    half = 50 * (found.high - found.low)
+    if half <= _WIDE:
+        return None
+    return Finding(
+        "few_images",
+        "note",
+        f"{last.num_images} images: the number is known to {half:.1f} points",
+        "two models closer than that cannot be told apart",
+        "attack more images (mmc plan says how many)",
+        CARLINI,
+    )
+
+
+def chosen_on_test(evidence: Evidence) -> Finding | None:
+    """The checkpoint or its settings were chosen on the images it is judged by."""
+    if evidence.facts.get("selected_on") != "test":
+        return None
+    return Finding(
+        "chosen_on_test",
+        "doubt",
+        "the weights were chosen by their accuracy on the test split",
+        "the best of many on these images is too good on these images",
+        "choose on a validation split, or judge on images that chose nothing",
+        "Rice et al. 2020, https://arxiv.org/abs/2002.11569",
+    )
+
+
+def guessed_labels(evidence: Evidence) -> Finding | None:
+    """An attack was given the model's own predictions in place of the labels."""
+    names = [row.attack for row in evidence.rows if row.settings.get("labels") == "predicted"]
+    if not names:
+        return None
+    return Finding(
+        "guessed_labels",
+        "note",
+        f"{', '.join(names)}: labels are the model's predictions",
+        "images that are wrong when clean can be pushed to the right class and then count as robust",
+        "give attacks the true labels",
+        CARLINI,
+    )
+
+
+def budget_in_256(evidence: Evidence) -> Finding | None:
+    """The budget is k/256 where the field's is k/255."""
+    if not evidence.rows or evidence.rows[0].threat != "Linf":
+        return None
+    eps = evidence.rows[0].eps
+    steps = round(256 * eps)
+    if not 0 < steps <= 64 or abs(256 * eps - steps) > 1e-9 or (steps % 64 == 0):
+        return None
+    return Finding(
+        "budget_in_256",
+        "note",
+        f"the budget is {steps}/256 = {eps:.5f}; published numbers mostly use {steps}/255 = {steps / 255:.5f}",
+        "the smaller ball flatters the model a little",
+        f"use --eps {steps}/255 to compare",
+    )

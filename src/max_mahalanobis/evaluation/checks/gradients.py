@@ -1,0 +1,74 @@
+"""Checks of what gradient attacks live on: whether there is a slope, whether it leads uphill, whether it is followed."""
+
+from .evidence import ATHALYE, PINTOR, ZIMMERMANN, Evidence, Finding
+
+_FEW = 0.05  # share of images below which a symptom is not one of the model
+_MOST_DOWNHILL = 0.2
+_LEAST_FOUND = 0.9
+
+
+def zero_gradients(evidence: Evidence) -> Finding | None:
+    """The margin, which saturates nowhere, has a gradient of exactly zero."""
+    flat = evidence.facts.get("zero_gradient", {}).get("margin", 0.0)
+    if flat <= _FEW:
+        return None
+    return Finding(
+        "zero_gradients",
+        "doubt",
+        f"the margin's gradient is exactly 0 on {100 * flat:.0f} % of {evidence.facts['images']} clean images",
+        "a gradient attack stays where it began: indicator 'unavailable gradients'",
+        "replace what has no slope (rounding, thresholds, argmax) by a smooth stand-in in the backward pass (BPDA), and "
+        "look at the black-box attacks",
+        f"{ATHALYE}; {PINTOR}",
+    )
+
+
+def saturated_softmax(evidence: Evidence) -> Finding | None:
+    """Cross-entropy has no gradient in float32 although the margin has one: attacks on it alone are blind."""
+    flat = evidence.facts.get("zero_gradient", {})
+    blind = flat.get("cross_entropy", 0.0)
+    if blind <= max(_FEW, flat.get("margin", 0.0)):
+        return None
+    gap = evidence.facts["logit_gap"]
+    return Finding(
+        "saturated_softmax",
+        "note",
+        f"the gradient of cross-entropy is exactly 0 on {100 * blind:.0f} % of {evidence.facts['images']} clean images: "
+        f"the largest logit leads by {gap['median']:.3g} in the median ({gap['most']:.3g} at most), and in float32 a "
+        "softmax is exactly one from a lead of about 17 on, the other classes exactly zero from 104 on",
+        "any accuracy under cross-entropy alone measures this saturation; the attacks counted here do not rely on it",
+        "quote the number, not the accuracy under cross-entropy PGD",
+        "Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644",
+    )
+
+
+def downhill(evidence: Evidence) -> Finding | None:
+    """A small step along the margin's gradient does not raise the margin."""
+    wrong = evidence.facts.get("downhill")
+    if wrong is None or wrong <= _MOST_DOWNHILL:
+        return None
+    return Finding(
+        "downhill",
+        "doubt",
+        f"a step of a hundredth of the budget along the gradient fails to raise the margin on {100 * wrong:.0f} % of the "
+        "images",
+        "the surface is shattered or the gradient is false: indicator 'unstable predictions'",
+        "average gradients over noise, smooth the activation in the backward pass, and look at the black-box attacks",
+        f"{ATHALYE}; {PINTOR}",
+    )
+
+
+def planted(evidence: Evidence) -> Finding | None:
+    """The binarization test: an attack misses adversarial examples that are known to be there."""
+    test = evidence.facts.get("binarization")
+    if not test or test["found"] >= _LEAST_FOUND * test["planted"]:
+        return None
+    return Finding(
+        "planted",
+        "doubt",
+        f"of {test['planted']} adversarial examples planted on the model's own features, the attack found {test['found']} "
+        f"(random search {test['found_by_chance']})",
+        "an attack that misses examples known to exist says little where it finds none",
+        "more steps, another objective, or an attack adapted to what hides the gradient",
+        ZIMMERMANN,
+    )
