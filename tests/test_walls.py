@@ -25,12 +25,25 @@ LINES = (  # from the bottom: a room imports from lines below its own, never fro
     ("terminal",),
     ("experiments",),
     ("options",),
+    ("auditing",),
     ("commands",),
     ("cli",),
 )
 HEIGHT = {room: height for height, line in enumerate(LINES) for room in line}
 REPORTS_READ = {"errors", "files", "recipe", "results", "statistics"}
-WITHOUT_TORCH = ("errors", "files", "recipe", "results", "statistics", "runs", "terminal", "options", "commands", "cli")
+WITHOUT_TORCH = (
+    "errors",
+    "files",
+    "recipe",
+    "results",
+    "statistics",
+    "runs",
+    "terminal",
+    "options",
+    "auditing",
+    "commands",
+    "cli",
+)
 
 
 def room_of(path):

@@ -153,6 +153,13 @@ def _cases(asked: options.Evaluate, run: "Run") -> "list[tuple[str | Suite, Thre
     return cases
 
 
+def audit(asked: options.Audit) -> None:
+    """One verdict on a run or on anybody's model."""
+    from .auditing import audit as audit_by
+
+    audit_by(asked, device=_use(asked.machine, mps=False), split_of_run=_load_split)
+
+
 def report(asked: options.Report) -> None:
     """One table per condition on stdout, one page on disk."""
     from .reports.page import write_page
@@ -179,6 +186,7 @@ COMMANDS: dict[type, Callable] = {
     options.Centers: centers,
     options.Train: train,
     options.Evaluate: evaluate,
+    options.Audit: audit,
     options.Report: report,
 }
 

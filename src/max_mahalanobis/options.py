@@ -139,6 +139,42 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """Attack a model, doubt the attacks, and say which number to report and whether to believe it."""
+
+    run: tyro.conf.Positional[Path | None] = None
+    """a run folder; or describe any model with --model and --data"""
+    model: str | None = None
+    """module:function that returns a function from images in [0, 1] to logits"""
+    data: Path | None = None
+    """.npz with x_test, y_test (or x, y) for --model"""
+    suite: tyro.conf.UseAppendAction[tuple[SuiteName, ...]] = ()
+    """the attacks (audit: adaptive, then auto); may be given several times"""
+    threat: Literal["linf", "l2", "l1"] = "linf"
+    """norm that bounds the adversary"""
+    eps: float | None = None
+    """the adversary's budget in pixels of [0, 1], for example 8/255 (the data set's usual one)"""
+    images: int = 1000
+    """how many of the split's images, from the first"""
+    split: Literal["test", "validation"] = "test"
+    """which images of the run's data"""
+    trial_images: int = 100
+    """images on which the evaluation itself is tried"""
+    batch_size: int = 256
+    """images at a time; verdicts do not depend on it"""
+    seed: int = 0
+    """of random starts and targets"""
+    compile: bool = False
+    """attack a compiled copy of the model"""
+    out: Path | None = None
+    """folder for audit.json and the rows (the run's own; audit)"""
+    format: Literal["text", "json"] = "text"
+    """what is printed"""
+    files: Annotated[Files, Flat] = field(default_factory=Files)
+    machine: Annotated[Machine, Flat] = field(default_factory=Machine)
+
+
+@dataclass(frozen=True)
 class Report:
     """Make a table and one self-contained page of evaluated runs."""
 
@@ -153,12 +189,13 @@ class Report:
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 
 
-Command = Quickstart | Centers | Train | Evaluate | Report
+Command = Quickstart | Centers | Train | Evaluate | Audit | Report
 COMMANDS: dict[str, type[Command]] = {
     "quickstart": Quickstart,
     "centers": Centers,
     "train": Train,
     "evaluate": Evaluate,
+    "audit": Audit,
     "report": Report,
 }
 

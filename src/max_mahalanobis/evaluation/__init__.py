@@ -1,6 +1,6 @@
 """Honest numbers: attack, verify, record."""
 
-from .audit import Audit, audit
+from .audits import Audit, audit
 from .checks import CHECKS, Evidence, Finding
 from .identity import data_hash, describe, weights_hash
 from .journal import Journal

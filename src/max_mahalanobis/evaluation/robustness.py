@@ -129,6 +129,7 @@ def _place(outcomes: Outcomes, split: Split, fooled: Tensor, size: Tensor) -> No
 
 
 def as_split(split: Split | tuple[Tensor, Tensor]) -> Split:
+    """Images, labels and index that can be judged; a plain pair is numbered from 0."""
     if not isinstance(split, Split):
         images, labels = split
         split = Split(images, labels, torch.arange(len(images)))

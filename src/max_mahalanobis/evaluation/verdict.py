@@ -75,7 +75,9 @@ class Verdict:
     def in_words(self) -> str:
         """The verdict in one sentence."""
         words = {"robust": "robust", "weak": "weak", "broken": "broken", "undecided": "undecided"}[self.robustness]
-        start = f"{self.number} of {self.number.total} images hold ({self.threat} eps {self.eps:.6g}; clean {self.clean})"
+        start = (
+            f"{self.number} of {self.number.total} images hold ({self.threat} eps {self.eps:.6g}; clean {self.clean})"
+        )
         illusions = "".join(
             f" {each.source} says {100 * each.reports.value:.1f} %: an illusion of {each.points:.1f} points."
             for each in self.illusion[:1]
@@ -86,7 +88,10 @@ class Verdict:
 
 
 def judge(
-    evidence: Evidence, *, quoted: Sequence[tuple[str, Sequence[AttackResult]]] = (), thresholds: Thresholds | None = None
+    evidence: Evidence,
+    *,
+    quoted: Sequence[tuple[str, Sequence[AttackResult]]] = (),
+    thresholds: Thresholds | None = None,
 ) -> Verdict:
     """The verdict on recorded evidence; `quoted` are (name, rows) whose worst case somebody might quote alone."""
     thresholds = thresholds or Thresholds()

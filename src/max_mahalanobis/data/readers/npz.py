@@ -7,6 +7,7 @@ import numpy as np
 from ...errors import UserError
 from .arrays import Arrays, check_labels, check_pair, check_splits, one_line
 
+_TEST_KEYS = (("x_test", "y_test"), ("x", "y"), ("test_images", "test_labels"), ("images", "labels"))
 _KEYS = (("x_train", "y_train", "x_test", "y_test"), ("images", "labels", "test_images", "test_labels"))
 
 
@@ -27,8 +28,16 @@ def read_npz(path: Path) -> tuple[Arrays, Arrays, int]:
     return train, test, num_classes
 
 
-def _arrays(path: Path) -> list[tuple[str, np.ndarray]]:
-    """The four arrays with their names; object arrays would be pickles and are refused."""
+def read_test_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels to judge a model by: `x_test, y_test`, or `x, y`; the shapes and ranges of `read_npz`."""
+    (x_name, x), (y_name, y) = _arrays(path, _TEST_KEYS)
+    arrays = Arrays(_images(path, x_name, x), _labels(path, y_name, y))
+    check_pair(f"{path}: {x_name}, {y_name}", *arrays)
+    return arrays
+
+
+def _arrays(path: Path, known: tuple[tuple[str, ...], ...] = _KEYS) -> list[tuple[str, np.ndarray]]:
+    """The arrays with their names; object arrays would be pickles and are refused."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
@@ -36,9 +45,9 @@ def _arrays(path: Path) -> list[tuple[str, np.ndarray]]:
         raise UserError(f"{path} does not exist: check the path") from error
     except Exception as error:  # arbitrary bytes make zip, zlib and numpy raise nearly anything
         raise UserError(f"{path} cannot be read ({one_line(error)}): write it with numpy.savez") from error
-    keys = next((keys for keys in _KEYS if set(keys) <= set(arrays)), None)
+    keys = next((keys for keys in known if set(keys) <= set(arrays)), None)
     if keys is None:
-        raise UserError(f"{path} has arrays {', '.join(arrays)}: it needs {', '.join(_KEYS[0])}")
+        raise UserError(f"{path} has arrays {', '.join(arrays)}: it needs {', '.join(known[0])}")
     return [(key, arrays[key]) for key in keys]
 
 

@@ -149,7 +149,12 @@ def objectives_disagree(evidence: Evidence) -> Finding | None:
     """Cross-entropy leaves much that scale-invariant objectives fell."""
     first = next((row for row in evidence.rows if row.settings.get("objective") == "cross_entropy"), None)
     final = evidence.rows[-1] if evidence.rows else None
-    if first is None or final is None or first is final or not all(first.attempted) and first.attempted != first.correct:
+    if (
+        first is None
+        or final is None
+        or first is final
+        or (not all(first.attempted) and first.attempted != first.correct)
+    ):
         return None
     fallen = sum(last and not once for once, last in zip(first.fooled, final.fooled, strict=True))
     if fallen < _REAL * first.num_images or mcnemar(0, fallen) > _MAX_P_VALUE:
@@ -195,9 +200,7 @@ def _first_breaker(evidence: Evidence, first) -> str:
     return max(falls, key=falls.get, default="none")
 
 
-def _beats(
-    evidence: Evidence, weak: str, strong: str, why: str, remedy: str, reference: str
-) -> Finding | None:
+def _beats(evidence: Evidence, weak: str, strong: str, why: str, remedy: str, reference: str) -> Finding | None:
     counts = evidence.only(weak, strong)
     if counts is None or counts[0] < max(2, _REAL * counts[1]):
         return None

@@ -1,4 +1,4 @@
-"""Checks of what gradient attacks live on: whether there is a slope, whether it leads uphill, whether it is followed."""
+"""Checks of what gradient attacks live on: a slope that is there, leads uphill, ends at what is known to be there."""
 
 from .evidence import ATHALYE, PINTOR, ZIMMERMANN, Evidence, Finding
 
@@ -17,8 +17,8 @@ def zero_gradients(evidence: Evidence) -> Finding | None:
         "doubt",
         f"the margin's gradient is exactly 0 on {100 * flat:.0f} % of {evidence.facts['images']} clean images",
         "a gradient attack stays where it began: indicator 'unavailable gradients'",
-        "replace what has no slope (rounding, thresholds, argmax) by a smooth stand-in in the backward pass (BPDA), and "
-        "look at the black-box attacks",
+        "replace what has no slope (rounding, thresholds, argmax) by a smooth stand-in in the backward pass (BPDA), "
+        "and look at the black-box attacks",
         f"{ATHALYE}; {PINTOR}",
     )
 
@@ -33,9 +33,9 @@ def saturated_softmax(evidence: Evidence) -> Finding | None:
     return Finding(
         "saturated_softmax",
         "note",
-        f"the gradient of cross-entropy is exactly 0 on {100 * blind:.0f} % of {evidence.facts['images']} clean images: "
-        f"the largest logit leads by {gap['median']:.3g} in the median ({gap['most']:.3g} at most), and in float32 a "
-        "softmax is exactly one from a lead of about 17 on, the other classes exactly zero from 104 on",
+        f"the gradient of cross-entropy is exactly 0 on {100 * blind:.0f} % of {evidence.facts['images']} clean "
+        f"images: the largest logit leads by {gap['median']:.3g} in the median ({gap['most']:.3g} at most), "
+        "and in float32 a softmax is exactly one from a lead of about 17, the other classes exactly zero from 104",
         "any accuracy under cross-entropy alone measures this saturation; the attacks counted here do not rely on it",
         "quote the number, not the accuracy under cross-entropy PGD",
         "Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644",
@@ -50,8 +50,8 @@ def downhill(evidence: Evidence) -> Finding | None:
     return Finding(
         "downhill",
         "doubt",
-        f"a step of a hundredth of the budget along the gradient fails to raise the margin on {100 * wrong:.0f} % of the "
-        "images",
+        f"a step of a hundredth of the budget along the gradient fails to raise the margin on {100 * wrong:.0f} % of "
+        "the images",
         "the surface is shattered or the gradient is false: indicator 'unstable predictions'",
         "average gradients over noise, smooth the activation in the backward pass, and look at the black-box attacks",
         f"{ATHALYE}; {PINTOR}",
@@ -66,8 +66,8 @@ def planted(evidence: Evidence) -> Finding | None:
     return Finding(
         "planted",
         "doubt",
-        f"of {test['planted']} adversarial examples planted on the model's own features, the attack found {test['found']} "
-        f"(random search {test['found_by_chance']})",
+        f"of {test['planted']} adversarial examples planted on the model's own features, the attack found "
+        f"{test['found']} (random search {test['found_by_chance']})",
         "an attack that misses examples known to exist says little where it finds none",
         "more steps, another objective, or an attack adapted to what hides the gradient",
         ZIMMERMANN,

@@ -70,8 +70,8 @@ def refusals(evidence: Evidence) -> Finding | None:
         "refusals",
         "doubt",
         f"{refused} of {met} images that count as fooled are put into a class that no label has",
-        "a model that refuses is not fooled by refusing: the attacks stopped there, and must both avoid the refusal and "
-        "change the class; the number is neither its accuracy nor a bound of it",
+        "a model that refuses is not fooled by refusing: the attacks stopped there, and must both avoid the refusal "
+        "and change the class; the number is neither its accuracy nor a bound of it",
         "attack with an objective that lowers the refusal too, and count refusals of clean images as errors",
         "Tramer 2022, https://arxiv.org/abs/2107.11630",
     )

@@ -1,5 +1,6 @@
 """An audit: attack, then doubt the attacks, and end in one verdict."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -91,12 +92,20 @@ def audit(
     trials = _trials(run, split, correct, rows, threat, trial_images)
     first = _taken(split, correct, trial_images)
     x, y = as_pixels(first.images).to(device), first.labels.long().to(device)
-    facts = facts_about(model, x, y, threat) | _experiments(model, x, y, threat) | dict(known or {})
-    facts |= {"lost": lost.counts, "lost_images": sorted(lost.images), "refused": _refused(model, split, x, y, threat)}
+    facts = {"lost": lost.counts, "lost_images": sorted(lost.images)} | dict(known or {})
+    for measure in (facts_about, _experiments, partial(_refused, most=int(split.labels.max()))):
+        try:
+            facts |= measure(model, x, y, threat)
+        except Exception as error:  # whatever a model may raise where an attack leads it
+            crashes[f"facts {len(crashes)}"] = _crash(first.index, error, "while it was measured")
     evidence = Evidence(rows, trials, facts, broken, crashes)
     quoted = [(f"suite {name} alone", some) for name, some in by_suite.items() if len(by_suite) > 1]
     quoted += [(f"{row.attack} alone", [row]) for row in own]
     return Audit(evidence, judge(evidence, quoted=quoted, thresholds=thresholds))
+
+
+class _Crashed(UserError):
+    """Nothing is left to judge."""
 
 
 def _evaluated(
@@ -117,9 +126,9 @@ def _evaluated(
         except (UserError, AttackCheated):
             raise
         except Exception as error:
-            crashes[str(part.index[0].item())] = _crash(part.index, error, "under attack")
+            crashes[f"{part.index[0].item()} attacked"] = _crash(part.index, error, "under attack")
     if not parts:
-        raise UserError(f"the model fails on every batch: {next(iter(crashes.values()))}")
+        raise _Crashed(f"the model fails on every batch: {list(crashes.values())[-1]}")
     there = Split(*(torch.cat(each) for each in zip(*(part for part, _ in parts), strict=True)))
     return merge([rows for _, rows in parts], there)
 
@@ -135,7 +144,7 @@ def _sound_images(model: Model, split: Split, settings: Mapping) -> tuple[Split,
             except Exception as error:  # whatever a model may raise
                 crashes[str(split.index[rows[0]].item())] = _crash(split.index[rows], error, "on clean images")
     if not kept:
-        raise UserError(f"the model fails on every batch: {next(iter(crashes.values()))}")
+        raise _Crashed(f"the model fails on every batch: {next(iter(crashes.values()))}")
     return (Split(*(each[torch.cat(kept)] for each in split)) if crashes else split), crashes
 
 
@@ -186,29 +195,33 @@ def _watched(attack: Attack, threat: ThreatModel, seen: list[Tensor], model: Mod
 def _trials(
     run: Callable, split: Split, correct: Tensor, rows: Sequence[AttackResult], threat: ThreatModel, count: int
 ) -> dict[str, AttackResult]:
-    """Attacks that test the evaluation, by what they try."""
-    first = _taken(split, correct, count)
-    within = {
-        "white box": partial(apgd, threat=threat, objective=margin, steps=50),
-        "one step": partial(fgsm, threat=threat, objective=margin),
-        "noise": partial(uniform_noise, threat=threat, draws=20),
-        "black box": partial(square, threat=threat, queries=500, ahead=4),
-    }
-    made = dict(zip(within, run(first, threat=threat, suite=Suite(within)), strict=True))
+    """Attacks that test the evaluation, by what they try; those under which the model fails are left out."""
+    first, held = _taken(split, correct, count), _taken(split, ~torch.tensor(worst_case(rows)), count)
     wide = replace(threat, eps=min(4 * threat.eps, _EVERYTHING.get(threat.name, torch.inf)))
     free = type(threat).unlimited(split.images[0].numel())
-    for name, room, steps in (("four budgets", wide, 50), ("no limit", free, 100)):
-        attack = partial(apgd, threat=room, objective=margin, steps=steps)
-        made[name] = run(first, threat=room, suite=Suite({f"apgd-{steps} margin": attack}))[0]
-    held = _taken(split, ~torch.tensor(worst_case(rows)), count)
-    if len(held.labels):
-        longer = {
-            f"apgd-200 {objective.__name__}, 2 restarts": partial(
-                apgd, threat=threat, objective=objective, steps=200, restarts=2
-            )
-            for objective in (margin, cross_entropy)
-        }
-        made["longer"] = run(held, threat=threat, suite=Suite(longer, cascade=True))[-1]
+    trials = {
+        "white box": (first, {"apgd-50 margin": partial(apgd, threat=threat, objective=margin, steps=50)}),
+        "one step": (first, {"fgsm margin": partial(fgsm, threat=threat, objective=margin)}),
+        "noise": (first, {"uniform noise": partial(uniform_noise, threat=threat, draws=20)}),
+        "black box": (first, {"square-500": partial(square, threat=threat, queries=500, ahead=4)}),
+        "four budgets": (first, {"apgd-50 margin": partial(apgd, threat=wide, objective=margin, steps=50)}),
+        "no limit": (first, {"apgd-100 margin": partial(apgd, threat=free, objective=margin, steps=100)}),
+        "longer": (
+            held,
+            {
+                f"apgd-200 {objective.__name__}, 2 restarts": partial(
+                    apgd, threat=threat, objective=objective, steps=200, restarts=2
+                )
+                for objective in (margin, cross_entropy)
+            },
+        ),
+    }
+    made: dict[str, AttackResult] = {}
+    for name, (images, attacks) in trials.items():
+        room = next(iter(attacks.values())).keywords["threat"]
+        if len(images.labels):
+            with contextlib.suppress(_Crashed):
+                made[name] = run(images, threat=room, suite=Suite(attacks, cascade=True))[-1]
     return made
 
 
@@ -222,13 +235,13 @@ def _experiments(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dic
     return {"detection": detection(model, x, x_adv), "binarization": planted}
 
 
-def _refused(model: Model, split: Split, x: Tensor, y: Tensor, threat: ThreatModel) -> tuple[int, int]:
-    """Of the attacked images that are no longer given their label, how many go to a class that no label has."""
+def _refused(model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, most: int) -> dict:
+    """Of the attacked images that are no longer given their label, how many go to a class above all labels."""
     x_adv = pgd(model, x, y, threat=threat, objective=margin, steps=20)
     with undisturbed(model):
         predicted = look(model, x_adv).argmax(dim=1)
     fallen = predicted != y
-    return int((predicted[fallen] > int(split.labels.max())).sum()), int(fallen.sum())
+    return {"refused": (int((predicted[fallen] > most).sum()), int(fallen.sum()))}
 
 
 def _over_the_same_images(rows: Sequence[AttackResult]) -> list[AttackResult]:
