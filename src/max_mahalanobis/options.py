@@ -152,13 +152,29 @@ class Report:
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 
 
-Command = Quickstart | Centers | Train | Evaluate | Report
+@dataclass(frozen=True)
+class Plan:
+    """How many images a precision needs, and what that many (or --images) can show of one model, or of two."""
+
+    precision: float = 1.0
+    """how far the 95 % interval may reach to either side, in points of accuracy"""
+    accuracy: float = 50.0
+    """the accuracy expected, in percent (50 needs most images)"""
+    images: int | None = None
+    """what this many images can show (as many as the precision needs)"""
+    seed: int = 0
+    """unused: a plan has nothing random"""
+    machine: Annotated[Machine, Flat] = field(default_factory=Machine)
+
+
+Command = Quickstart | Centers | Train | Evaluate | Report | Plan
 COMMANDS: dict[str, type[Command]] = {
     "quickstart": Quickstart,
     "centers": Centers,
     "train": Train,
     "evaluate": Evaluate,
     "report": Report,
+    "plan": Plan,
 }
 
 
