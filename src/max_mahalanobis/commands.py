@@ -178,19 +178,20 @@ def plan(asked: options.Plan) -> None:
     """Images for a precision; the interval that many give, and the differences they show between two models."""
     from .statistics import images_needed, proportion
 
-    if not 0 < asked.precision < 50:
-        raise UserError(f"--precision {asked.precision:g} must lie between 0 and 50: points of accuracy, often 1")
+    if not 0.05 <= asked.precision < 50:
+        raise UserError(f"--precision {asked.precision:g} must lie in [0.05, 50): points of accuracy, often 1")
     if not 0 <= asked.accuracy <= 100:
-        raise UserError(f"--accuracy {asked.accuracy:g} must lie in [0, 100]: percent, 50 needs most images")
-    if asked.images is not None and not 1 <= asked.images < 2**31:
-        raise UserError(f"--images {asked.images} must lie in [1, 2^31)")
+        raise UserError(f"--accuracy {asked.accuracy:g} must lie in [0, 100]: give percent")
+    if asked.images is not None and not 1 <= asked.images <= 10**7:
+        raise UserError(f"--images {asked.images} must lie in [1, 10^7]")
     needed = images_needed(asked.precision / 100, asked.accuracy / 100)
     images = needed if asked.images is None else asked.images
     expected = proportion(round(images * asked.accuracy / 100), images)
-    print(f"within {asked.precision:g} points of {asked.accuracy:g} % (95 %, Wilson): {needed:,} images")
-    print(f"{images:,} images: {expected}; if none holds {proportion(0, images)}")
-    print(f"two models on the same {images:,} images, what McNemar's test shows (p < 0.05) four times in five:")
-    _print_differences(images, asked.accuracy / 100)
+    unit = "point" if asked.precision == 1 else "points"
+    print(f"{asked.accuracy:g} % to +-{asked.precision:g} {unit} (95 %, Wilson): {needed:,} images")
+    print(f"{images:,} images show {expected}; where none holds {proportion(0, images)}")
+    if 0 < asked.accuracy < 100:
+        _print_differences(images, asked.accuracy / 100)
 
 
 def _print_differences(images: int, accuracy: float) -> None:
@@ -198,11 +199,13 @@ def _print_differences(images: int, accuracy: float) -> None:
     from .statistics import difference_shown
 
     independent = 2 * accuracy * (1 - accuracy)
-    shares = [(share, "") for share in (0.05, 0.1, 0.2) if share < independent]
-    for share, remark in [*shares, (independent, " (their errors have nothing in common)")]:
-        shown = difference_shown(images, share) if share else None
-        result = "no difference is shown" if shown is None else f"differences from {100 * shown:.1f} points"
-        print(f"  they differ on {100 * share:.3g} % of images{remark}: {result}")
+    print("two models on the same images, differences seen (McNemar p < 0.05) four times in five:")
+    for share in sorted({0.05, 0.1, 0.2, independent}):
+        if 0 < share <= independent:
+            shown = difference_shown(images, share)
+            result = "none" if shown is None else f"from {100 * shown:.2g} points"
+            remark = " (independent errors)" if share == independent else ""
+            print(f"  {result} where one alone is right on {100 * share:.3g} % of images{remark}")
 
 
 COMMANDS: dict[type, Callable] = {

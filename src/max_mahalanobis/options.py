@@ -159,7 +159,7 @@ class Plan:
     precision: float = 1.0
     """how far the 95 % interval may reach to either side, in points of accuracy"""
     accuracy: float = 50.0
-    """the accuracy expected, in percent (50 needs most images)"""
+    """the accuracy expected, in percent (near 50 more images are needed than elsewhere)"""
     images: int | None = None
     """what this many images can show (as many as the precision needs)"""
     seed: int = 0

@@ -155,7 +155,7 @@ the same images: other images are not in it)
 def images_needed(precision: float, accuracy: float = 0.5) -> int:
     """Images for a Wilson interval that reaches at most `precision` to either side of a share of `accuracy`.
 
-    Both are shares; an accuracy of 1/2 needs most. Wilson's ends e solve (accuracy - e)^2 = Z^2 e (1 - e) / images.
+    Both are shares; accuracies near 1/2 need most. Wilson's ends e solve (accuracy - e)^2 = Z^2 e (1 - e) / images.
     Raises UserError for a precision not between 0 and 0.5, or an accuracy outside [0, 1].
 
     >>> images_needed(0.01), images_needed(0.01, accuracy=0.9)
@@ -178,14 +178,21 @@ def difference_shown(total: int, disagreement: float) -> float | None:
     >>> round(difference_shown(1000, 0.1), 3)
     0.029
     """
+    import numpy as np
     from scipy.optimize import brentq
+    from scipy.stats import binom
 
     _check_counts(0, total)
     if not 0 < disagreement <= 1:
         raise UserError(f"disagreement {disagreement} must lie in (0, 1]: models that always agree never differ")
-    if _power(total, disagreement, disagreement) < POWER:
-        return None
-    return float(brentq(lambda gap: _power(total, disagreement, gap) - POWER, 0.0, disagreement, xtol=1e-6))
+    pairs = np.arange(*(binom.interval(1 - 1e-12, total, disagreement) + np.array([0, 1])))  # that disagree
+    chance = binom.pmf(pairs, total, disagreement)
+    rejects = binom.isf((1 - LEVEL) / 2, pairs, 0.5)  # more wins than that: their probability is at most 0.025
+
+    def surplus(gap: float) -> float:
+        return float(chance @ binom.sf(rejects, pairs, (1 + gap / disagreement) / 2)) - POWER
+
+    return None if surplus(disagreement) < 0 else float(brentq(surplus, 0.0, disagreement, xtol=1e-6))
 
 
 def robustness(
@@ -264,17 +271,6 @@ def _anytime(count: int, total: int) -> tuple[float, float]:
 
 
 INTERVALS = {"wilson": _wilson, "clopper-pearson": _clopper_pearson, "anytime": _anytime}
-
-
-def _power(total: int, disagreement: float, gap: float) -> float:
-    """Probability that McNemar's test finds p < 0.05 in favor of the better of two models `gap` apart in accuracy."""
-    import numpy as np
-    from scipy.stats import binom
-
-    pairs = np.arange(*(binom.interval(1 - 1e-12, total, disagreement) + np.array([0, 1])))  # that disagree
-    enough = binom.isf((1 - LEVEL) / 2, pairs, 0.5) + 1  # P(more than isf) <= 0.025: that many wins reject
-    reject = binom.sf(enough - 1, pairs, (1 + gap / disagreement) / 2)
-    return float(binom.pmf(pairs, total, disagreement) @ reject)
 
 
 def _correlation(both: int, only_first: int, only_second: int, neither: int) -> float:
