@@ -132,6 +132,7 @@ def test_a_plan_tells_images_intervals_and_differences(done):
     ]
 
 
+@pytest.mark.slow
 def test_a_plan_does_not_wait_for_torch(tmp_path):
     lines = (
         "import sys",
