@@ -165,6 +165,13 @@ EVALUATION = (
     ("quickstart over a run", "quickstart --out strangers",
      "strangers exists and was not made by mmc quickstart: choose another --out"),
     ("quickstart with a negative seed", "quickstart --seed -1", "seed -1 must lie in [0, 2^62)"),
+    ("plan for no precision", "plan --precision 0",
+     "--precision 0 must lie in [0.05, 50): points of accuracy, often 1"),
+    ("plan for any precision", "plan --precision nan",
+     "--precision nan must lie in [0.05, 50): points of accuracy, often 1"),
+    ("plan above 100 %", "plan --accuracy 101",
+     "--accuracy 101 must lie in [0, 100]: give percent"),
+    ("plan with no images", "plan --images 0", "--images 0 must lie in [1, 10^7]"),
 )  # fmt: skip
 
 FULL_DISK = (

@@ -28,6 +28,8 @@ COMMANDS = (
     "report named named --table markdown",
     "centers --classes 3 --dim 5 --out centers.npy",
     "centers --classes 1",
+    "plan --images 1000",
+    "plan --precision 2 --accuracy 100",
 )
 
 
@@ -112,6 +114,33 @@ def test_centers_are_written_as_a_simplex(done, folder):
     gram = np.load(folder / "centers.npy") @ np.load(folder / "centers.npy").T
     np.testing.assert_allclose(gram, 150 * np.eye(3) - 50, atol=1e-9)
     assert done["centers --classes 1"]["code"] == 0
+
+
+def test_a_plan_tells_images_intervals_and_differences(done):
+    assert done["plan --images 1000"]["out"].splitlines() == [
+        "50 % to +-1 point (95 %, Wilson): 9,600 images",
+        "1,000 images show 50.0 % [46.9, 53.1]; where none holds 0.0 % [0.0, 0.4]",
+        "two models on the same images, differences seen (McNemar p < 0.05) four times in five:",
+        "  from 2 points where one alone is right on 5 % of images",
+        "  from 2.9 points where one alone is right on 10 % of images",
+        "  from 4 points where one alone is right on 20 % of images",
+        "  from 6.4 points where one alone is right on 50 % of images (independent errors)",
+    ]
+    assert done["plan --precision 2 --accuracy 100"]["out"].splitlines() == [
+        "100 % to +-2 points (95 %, Wilson): 189 images",
+        "189 images show 100.0 % [98.0, 100.0]; where none holds 0.0 % [0.0, 2.0]",
+    ]
+
+
+@pytest.mark.slow
+def test_a_plan_does_not_wait_for_torch(tmp_path):
+    lines = (
+        "import sys",
+        "from max_mahalanobis.cli import main",
+        "try: main(['plan'])",
+        "except SystemExit as stop: print(stop.code, 'torch' in sys.modules)",
+    )
+    assert python("-c", "\n".join(lines), cwd=tmp_path).stdout.splitlines()[-1] == "0 False"
 
 
 def test_help_and_version_import_nothing_heavy_and_take_no_time(tmp_path):

@@ -189,7 +189,22 @@ class Report:
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 
 
-Command = Quickstart | Centers | Train | Evaluate | Audit | Report
+@dataclass(frozen=True)
+class Plan:
+    """How many images a precision needs, and what that many (or --images) can show of one model, or of two."""
+
+    precision: float = 1.0
+    """how far the 95 % interval may reach to either side, in points of accuracy"""
+    accuracy: float = 50.0
+    """the accuracy expected, in percent (near 50 more images are needed than elsewhere)"""
+    images: int | None = None
+    """what this many images can show (as many as the precision needs)"""
+    seed: int = 0
+    """unused: a plan has nothing random"""
+    machine: Annotated[Machine, Flat] = field(default_factory=Machine)
+
+
+Command = Quickstart | Centers | Train | Evaluate | Audit | Report | Plan
 COMMANDS: dict[str, type[Command]] = {
     "quickstart": Quickstart,
     "centers": Centers,
@@ -197,6 +212,7 @@ COMMANDS: dict[str, type[Command]] = {
     "evaluate": Evaluate,
     "audit": Audit,
     "report": Report,
+    "plan": Plan,
 }
 
 
