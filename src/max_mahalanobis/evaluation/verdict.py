@@ -15,9 +15,9 @@ SCHEMA = 1  # of the JSON form
 class Thresholds:
     """Where words begin: shares of the clean accuracy, and points of overstatement."""
 
-    robust: float = 0.5
-    broken: float = 0.1
-    illusion: float = 10.0
+    robust: float | int = 0.5
+    broken: float | int = 0.1
+    illusion: float | int = 10.0
 
 
 @dataclass(frozen=True)

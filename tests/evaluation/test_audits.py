@@ -1,0 +1,216 @@
+"""Known liars are caught by the right finding; sound models raise no alarm; what is not the model's fault is said."""
+
+from functools import partial
+
+import pytest
+import torch
+from linear import linear_problem
+from torch import nn
+from torch.nn.functional import one_hot
+
+from max_mahalanobis.attacks import apgd, cross_entropy, margin, pgd, square
+from max_mahalanobis.errors import UserError
+from max_mahalanobis.evaluation import Suite, audit
+from max_mahalanobis.threats import Linf
+from max_mahalanobis.types import as_pixels
+
+THREAT = Linf(0.1)
+LIGHT = Suite(
+    {
+        "pgd-20 cross_entropy": partial(pgd, threat=THREAT, objective=cross_entropy, steps=20),
+        "apgd-20 margin": partial(apgd, threat=THREAT, objective=margin, steps=20),
+        "apgd-40 cross_entropy": partial(apgd, threat=THREAT, objective=cross_entropy, steps=40),
+        "square": partial(square, threat=THREAT, queries=200, ahead=4),
+    },
+    cascade=True,
+)
+
+
+class Wrapped(nn.Module):
+    """A model whose answers come by way of a function."""
+
+    def __init__(self, model, answer):
+        super().__init__()
+        self.model, self.answer = model, answer
+
+    def forward(self, x):
+        return self.answer(self.model, x)
+
+
+class AlwaysTraining(nn.Module):
+    """Dropout that no eval() reaches."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.drop = model, nn.Dropout(0.3)
+
+    def train(self, mode=True):
+        self.model.train(mode)
+        return self
+
+    def forward(self, x):
+        return self.model(self.drop(x))
+
+
+class WinnersTakeAll(nn.Module):
+    """Xiao et al. 2020: all but the largest activations are set to zero."""
+
+    def forward(self, x):
+        return x * (x >= x.topk(int(0.15 * x.shape[1]), dim=1).values[:, -1:])
+
+
+@pytest.fixture(scope="module")
+def digits_sce(digits):
+    from max_mahalanobis import Recipe, train
+
+    return train(Recipe(epochs=15, head="softmax"), digits, device="cpu").eval()
+
+
+@pytest.fixture(scope="module")
+def winners(digits):
+    torch.manual_seed(0)
+    parts = (nn.Linear(64, 512), WinnersTakeAll(), nn.Linear(512, 512), WinnersTakeAll(), nn.Linear(512, 10))
+    model, x, y = nn.Sequential(nn.Flatten(), *parts), as_pixels(digits.train.images), digits.train.labels.long()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    for rows in (rows for _ in range(20) for rows in torch.randperm(len(x)).split(64)):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+        optimizer.step()
+    return model.eval()
+
+
+def refusing(model, x):
+    logits = model(x)
+    return torch.cat([logits, logits.topk(2, dim=1).values[:, 1:] + 3], dim=1)
+
+
+def audited(model, digits, **settings):
+    """The verdict on 120 images, and its findings by weight."""
+    found = audit(model, digits.test.first(120), threat=THREAT, trial_images=60, **({"suites": [LIGHT]} | settings))
+    by_weight = {"doubt": set(), "note": set()}
+    for finding in found.verdict.findings:
+        by_weight[finding.weight].add(finding.check)
+    return found, by_weight["doubt"], by_weight["note"]
+
+
+LIARS = {
+    "rounded inputs": (lambda model, x: model((4 * x).round() / 4), {"zero_gradients", "black_box", "planted"}),
+    "a random layer": (lambda model, x: model(x + 0.1 * torch.randn_like(x)), {"different_answers"}),
+    "one-hot answers": (lambda model, x: one_hot(model(x).argmax(dim=1), 10).float(), {"no_gradient", "probabilities"}),
+    "probabilities": (lambda model, x: model(x).softmax(dim=1), {"probabilities"}),
+    "a detector that refuses": (refusing, {"refusals"}),
+    "statistics of the batch": (lambda model, x: model(x - x.mean(dim=0) + 0.3), {"batch_dependence"}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIARS)
+def test_a_liar_is_caught_by_the_right_finding(name, digits, digits_sce):
+    answer, doubts = LIARS[name]
+    found, doubtful, _ = audited(Wrapped(digits_sce, answer), digits)
+    assert doubts <= doubtful
+    assert found.verdict.reliability == "doubtful"
+
+
+@pytest.mark.slow
+def test_a_model_in_training_mode_is_named_with_its_layers(digits, digits_sce):
+    found, doubtful, _ = audited(AlwaysTraining(digits_sce), digits)
+    assert {"training_mode", "different_answers"} <= doubtful
+    assert "drop" in next(finding.seen for finding in found.verdict.findings if finding.check == "training_mode")
+
+
+@pytest.mark.slow
+def test_winners_take_all_loses_to_queries_or_misses_what_was_planted(digits, winners):
+    assert {"black_box", "planted"} & audited(winners, digits)[1]
+
+
+@pytest.mark.slow
+def test_scaled_logits_are_an_illusion_with_its_cause_and_the_number_stands(digits, digits_sce):
+    sound, _, _ = audited(digits_sce, digits)
+    found, doubtful, notes = audited(Wrapped(digits_sce, lambda model, x: 1000 * model(x)), digits)
+    assert found.verdict.number.count == pytest.approx(sound.verdict.number.count, abs=5)  # cross-entropy helps no more
+    assert found.verdict.reliability == "reliable", doubtful
+    assert {"saturated_softmax", "objectives_disagree"} <= notes
+    assert found.verdict.illusion[0].source == "pgd-20 cross_entropy alone"
+    assert found.verdict.illusion[0].points > 10
+
+
+@pytest.mark.slow
+def test_mmc_without_adversarial_training_is_an_illusion_under_cross_entropy(digits, digits_mmc):
+    found, doubtful, notes = audited(digits_mmc, digits)
+    assert not doubtful
+    assert "saturated_softmax" in notes
+    only_cross_entropy = Suite({"pgd-20 cross_entropy": LIGHT.attacks["pgd-20 cross_entropy"]})
+    asked, _, _ = audited(digits_mmc, digits, suites=[only_cross_entropy, LIGHT])
+    assert asked.verdict.number.count <= found.verdict.number.count
+    assert [each.points for each in found.verdict.illusion] == sorted(
+        (each.points for each in found.verdict.illusion), reverse=True
+    )
+
+
+def test_a_sound_model_raises_no_alarm(digits, digits_sce):
+    found, doubtful, notes = audited(digits_sce, digits)
+    assert (found.verdict.reliability, found.verdict.illusion, doubtful) == ("reliable", [], set())
+    assert notes <= {"few_images"}
+
+
+def leaves_the_ball(model, x, y, *, seeds=None):
+    return (x + 0.3).clamp(0, 1)
+
+
+def in_half_precision(model, x, y, *, seeds=None):
+    return pgd(model, x, y, threat=THREAT, objective=margin, steps=5, seeds=seeds).half()
+
+
+def throws_its_best_away(model, x, y, *, seeds=None):
+    pgd(model, x, y, threat=THREAT, objective=margin, steps=20, seeds=seeds, stop_when_fooled=False)
+    return x.clone()
+
+
+def test_attacks_that_break_the_rules_are_left_out_and_named_and_the_rest_goes_on(digits, digits_sce):
+    own = {"leaves": leaves_the_ball, "half": in_half_precision, "forgets": throws_its_best_away}
+    few = Suite({"apgd-5 margin": partial(apgd, threat=THREAT, objective=margin, steps=5)})
+    found, doubtful, _ = audited(digits_sce, digits, suites=[few], attacks=own)
+    assert {"broken_rules", "silent_success"} <= doubtful
+    assert set(found.evidence.broken_rules) == {"leaves", "half"}
+    count, met = found.evidence.facts["lost"]["forgets"]
+    assert 0 < count <= met
+    assert found.verdict.number.count <= found.evidence.rows[0].num_robust
+    assert "forgets alone" in [each.source for each in found.verdict.illusion]
+
+
+def test_a_model_that_crashes_on_a_batch_is_judged_on_the_others_and_called_incomplete():
+    model, x, y = linear_problem(3, count=40)
+    x[13, 0, 0, 0] = 1.0
+
+    def crashing(images):
+        if (images[:, 0, 0, 0] > 0.99).any():
+            raise RuntimeError("out of order")
+        return model(images)
+
+    few = Suite({"pgd": partial(pgd, threat=Linf(0.01), objective=margin, steps=3)})
+    found = audit(crashing, (x, y), threat=Linf(0.01), suites=[few], batch_size=10, trial_images=10)
+    assert found.verdict.number.total == 30
+    assert not found.verdict.complete
+    crash = next(finding for finding in found.verdict.findings if finding.check == "crashes")
+    assert "images 10 to 19 on clean images: RuntimeError: out of order" in crash.seen
+
+
+def test_nothing_right_when_clean_is_nothing_to_audit():
+    model, x, y = linear_problem(3)
+    with pytest.raises(UserError, match="no image is classified rightly when clean"):
+        audit(model, (x, (y + 1) % 3), threat=Linf(0.01), suites=["quick"])
+
+
+def test_the_published_form_has_what_it_promises(digits, digits_sce):
+    few = Suite({"apgd-5 margin": partial(apgd, threat=THREAT, objective=margin, steps=5)})
+    form = audited(digits_sce, digits, suites=[few])[0].to_json()
+    assert form["schema"] == 1
+    promised = {"number", "interval", "images", "clean", "reliability", "robustness", "illusion", "findings"}
+    assert promised <= form["verdict"].keys()
+    low, high = form["verdict"]["interval"]
+    assert 0 <= low <= form["verdict"]["number"] <= high <= 1
+    assert {"attacks", "trials", "facts", "weights_hash", "data_hash", "seed", "version"} <= form.keys()
+    assert set(form["trials"]) == {
+        "white box", "one step", "noise", "black box", "four budgets", "no limit", "longer"
+    }  # fmt: skip

@@ -1,0 +1,139 @@
+"""Checks are pure functions: each speaks of the evidence made for it, and is silent where there is none."""
+
+from dataclasses import replace
+
+import pytest
+
+from max_mahalanobis.evaluation.checks import CHECKS, Evidence, findings_in
+from max_mahalanobis.evaluation.verdict import Thresholds, judge
+from max_mahalanobis.results import AttackResult
+
+
+def row(fooled, *, attack="apgd-20 margin", attempted=None, eps=0.1, threat="Linf", correct=None, **settings):
+    """One attack on as many images as there are flags."""
+    count = len(fooled)
+    return AttackResult(
+        run="r", data="d", split="test", data_hash="1", weights_hash="2", suite="s", attack=attack,
+        settings={"objective": "margin"} | settings, threat=threat, eps=eps, seed=0, version="0", index=range(count),
+        correct=correct or [True] * count, fooled=fooled, size=[0.1] * count, forwards=1, backwards=1, seconds=0.0,
+        attempted=attempted or [True] * count,
+    )  # fmt: skip
+
+
+def falls(count, total=100):
+    return [True] * count + [False] * (total - count)
+
+
+def names(evidence):
+    return [finding.check for finding in findings_in(evidence)]
+
+
+CASES = {
+    "crashes": Evidence([], crashes={"0": "images 0 to 9: RuntimeError"}),
+    "broken_rules": Evidence([], broken_rules={"mine": "mine left the ball"}),
+    "no_gradient": Evidence([], facts={"signs": ["no gradient"]}),
+    "zero_gradients": Evidence([], facts={"zero_gradient": {"margin": 0.2}, "images": 100}),
+    "downhill": Evidence([], facts={"downhill": 0.5}),
+    "probabilities": Evidence([], facts={"signs": ["probabilities"]}),
+    "constant": Evidence([], facts={"signs": ["constant logits"]}),
+    "random_answers": Evidence([], facts={"signs": ["different answers"]}),
+    "training_mode": Evidence([], facts={"training_layers": ["drop"]}),
+    "batch_dependence": Evidence([], facts={"batch_dependence": 0.01}),
+    "refusals": Evidence([], facts={"refused": (3, 10)}),
+    "silent_success": Evidence([], facts={"lost": {"mine": (4, 10)}}),
+    "planted": Evidence([], facts={"binarization": {"planted": 10, "found": 5, "found_by_chance": 0}}),
+    "more_steps": Evidence([], {"longer": row(falls(3))}),
+    "larger_budget": Evidence([], {"white box": row(falls(40)), "four budgets": row(falls(40), eps=0.4)}),
+    "unbounded": Evidence([], {"no limit": row(falls(90), eps=1.0)}),
+    "one_step": Evidence([], {"white box": row(falls(10)), "one step": row(falls(16))}),
+    "black_box": Evidence([], {"white box": row(falls(10)), "black box": row(falls(16))}),
+    "transfer": Evidence([], {"white box": row(falls(10)), "transfer": row(falls(16))}),
+    "noise": Evidence([], {"white box": row(falls(10)), "noise": row(falls(16))}),
+    "chosen_on_test": Evidence([], facts={"selected_on": "test"}),
+    "saturated_softmax": Evidence(
+        [],
+        facts={
+            "zero_gradient": {"cross_entropy": 0.9, "margin": 0.0},
+            "images": 100,
+            "logit_gap": {"median": 200.0, "most": 222.0},
+        },
+    ),
+    "objectives_disagree": Evidence([row(falls(10), attack="pgd", objective="cross_entropy"), row(falls(60))]),
+    "targeted_wins": Evidence([row(falls(10)), row(falls(30), targeted="every wrong class")]),
+    "non_finite": Evidence([], facts={"signs": ["non-finite logits"]}),
+    "guessed_labels": Evidence([row(falls(10, 1000), labels="predicted")]),
+    "budget_in_256": Evidence([row(falls(10, 1000), eps=8 / 256)]),
+    "few_images": Evidence([row(falls(10))]),
+}
+
+
+def test_every_check_has_a_case():
+    assert set(CASES) == set(CHECKS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_check_speaks_where_it_should(name):
+    finding = CHECKS[name](CASES[name])
+    assert finding is not None
+    assert finding.seen
+    assert finding.why
+    assert finding.remedy
+    assert finding.weight in ("doubt", "note")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_is_silent_without_evidence(name):
+    assert CHECKS[name](Evidence([])) is None
+
+
+def test_a_sound_evaluation_raises_nothing():
+    trials = {
+        "white box": row(falls(40)),
+        "one step": row(falls(20)),
+        "noise": row(falls(2)),
+        "black box": row(falls(30)),
+        "four budgets": row(falls(95), eps=0.4),
+        "no limit": row(falls(100), eps=1.0),
+        "longer": row(falls(0)),
+    }
+    rows = [row(falls(400, 1000), attack="pgd", objective="cross_entropy"), row(falls(410, 1000))]
+    facts = {"zero_gradient": {"cross_entropy": 0.0, "margin": 0.0}, "downhill": 0.0, "batch_dependence": 1e-7}
+    facts |= {"images": 100, "binarization": {"planted": 12, "found": 12, "found_by_chance": 0}}
+    assert names(Evidence(rows, trials, facts)) == []
+
+
+def test_doubts_come_first():
+    evidence = Evidence([row(falls(10))], facts={"selected_on": "test"})
+    assert names(evidence) == ["chosen_on_test", "few_images"]
+
+
+@pytest.mark.parametrize(
+    ("held", "total", "word"),
+    [(600, 1000, "robust"), (300, 1000, "weak"), (0, 1000, "broken"), (50, 100, "undecided"), (70, 1000, "broken")],
+)
+def test_robustness_is_told_by_the_interval_beside_clean_accuracy(held, total, word):
+    assert judge(Evidence([row(falls(total - held, total))])).robustness == word
+
+
+def test_an_illusion_is_a_quoted_number_more_than_ten_points_too_high():
+    once = row(falls(100, 1000), attack="pgd", objective="cross_entropy")
+    for fallen, count in ((205, 1), (200, 0)):
+        verdict = judge(Evidence([once, row(falls(fallen, 1000))]))
+        assert len(verdict.illusion) == count
+    verdict = judge(Evidence([once, row(falls(300, 1000))]), quoted=[("suite quick alone", [once])])
+    assert [each.source for each in verdict.illusion] == ["pgd alone", "suite quick alone"]
+    assert judge(Evidence([once, row(falls(205, 1000))]), thresholds=Thresholds(illusion=20)).illusion == []
+
+
+def test_what_a_trial_fools_within_the_budget_counts_and_what_lies_outside_does_not():
+    rows = [row(falls(10))]
+    more = replace(row(falls(2, 4)), index=[50, 51, 52, 53])
+    assert judge(Evidence(rows, {"longer": more})).number.count == 88
+    assert judge(Evidence(rows, {"no limit": replace(more, eps=1.0)})).number.count == 90
+    assert judge(Evidence(rows, facts={"lost_images": [99]})).number.count == 89
+
+
+def test_images_wrong_when_clean_never_count_as_robust():
+    correct = [True] * 80 + [False] * 20
+    verdict = judge(Evidence([row([False] * 80 + [True] * 20, correct=correct)]))
+    assert (verdict.number.count, verdict.clean.count) == (80, 80)
