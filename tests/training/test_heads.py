@@ -30,6 +30,13 @@ def test_digits_are_learned(name, optimizer, digits):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY)
+def test_every_head_can_fight_an_adversary(name, digits):
+    recipe = Recipe(head=name, epochs=8, adversary="pgd", adversary_steps=3)
+    assert accuracy(train(recipe, digits, device="cpu"), digits.test) > 0.9
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", ["paper", "authors_code"])
 @pytest.mark.parametrize("norm", [10.0, 100.0])
 def test_mmlda_converges_with_sgd_at_its_default_rate(norm, convention, digits):
@@ -61,13 +68,11 @@ def test_a_step_moves_the_centers_of_center_loss_by_its_rule_alone(optimizer, di
     before = model.head.centers.detach().clone().requires_grad_()
     center_loss(model.features(x).detach(), before, y).sum().backward()
     for _ in range(2):  # no momentum: the second step, at the same gradients, is as long as the first
-        at = model.head.centers.detach().clone()
         model.head.centers.data = before.detach().clone()
         model.loss(x, y).mean().backward()
         own.step()
         own.zero_grad()
         torch.testing.assert_close(model.head.centers.detach(), before.detach() - 0.25 * before.grad)
-        assert not torch.equal(model.head.centers, at) or _ == 1
 
 
 @pytest.mark.parametrize("name", ["center_loss", "large_margin_gaussian"])

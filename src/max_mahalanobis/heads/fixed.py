@@ -53,14 +53,15 @@ class MMLDAHead(Head):
     Trained with MMC's centers and SCE's supervision: only differences of distances count, so features run past their
     centers, and the loss is never 0.
 
-    Ports report that it does not converge. What happens: the gradient in a feature is up to s = 2 c max ||mu_k - mu_y||
-    long however wrong it is (c = 1/2 or 1, see `losses.mmlda_loss`), some 15 to 30 times SCE's at norm 10, 150 to 300
-    times at norm 100, and at the first step the softmax is saturated on a wrong class, so the whole of it is felt.
-    A step of SGD that suits SCE then throws the features past every center. Measured on digits (mlp, SGD 0.01 with
-    momentum 0.9, batch 64, 10 epochs): norm 100 ends at 56 % with "paper" and in NaN with "authors_code"; with the
-    learning rate divided by the centers' slope 2 c norm / 10 it reaches 97 and 98 %, as SCE does (98 %). Norm 10
-    converges either way. Adam, whose steps do not grow with the gradient, reaches 94 to 98 % everywhere at 0.001.
-    `mmc train` therefore divides SGD's default learning rate by that slope where it is above 1.
+    Ports report that it does not converge. What happens: the first softmax is saturated on a wrong class, and there the
+    pull on a feature is 2 c ||mu_k - mu_y|| however wrong it is (c = 1/2 or 1, see `losses.mmlda_loss`). Measured on
+    digits (mlp, he_normal), the first gradient of the weights is 11 ("paper") or 23 times ("authors_code") that of SCE
+    at norm 10, and 120 or 240 times at norm 100: a step of SGD that suits SCE throws the features past every center.
+    With SGD 0.01 (momentum 0.9, batches of 64, 10 epochs) norm 100 ends at 56 % and in NaN; with that rate over
+    2 c norm / 10, at 97 and 98 %, as SCE does. Norm 10 converges either way (98 %). Adam, whose steps do not grow with
+    the gradient, reaches 94 to 98 % everywhere at 0.001, and so does SGD from PyTorch's smaller first weights at norm
+    10 (98 and 99 %); at norm 100 these do not save it. `mmc train` therefore divides SGD's default learning rate by
+    2 c norm / 10 where that is above 1.
 
     Args:
         dim: number of features.

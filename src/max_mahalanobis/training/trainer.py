@@ -13,6 +13,7 @@ from ..attacks import undisturbed
 from ..data import Dataset, augment
 from ..draws import derive
 from ..errors import TrainingDiverged, UserError
+from ..heads import settings_of
 from ..models import Classifier, build, mean_image
 from ..recipe import Recipe
 from ..runs import Run, read_metrics, save_tensors, write_metrics
@@ -99,7 +100,8 @@ class _Loop:
 
     @property
     def remedy(self) -> str:
-        return f"lower --learning-rate (now {self.recipe.learning_rate:g}) or --norm; the last finished epoch is kept"
+        norm = " or --norm" if "norm" in settings_of(self.recipe.head) else ""
+        return f"lower --learning-rate (now {self.recipe.learning_rate:g}){norm}; the last finished epoch is kept"
 
     def run_epoch(self, epoch: int) -> dict:
         """One pass over the training images; the epoch's line of metrics."""
