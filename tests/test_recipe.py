@@ -12,7 +12,8 @@ from max_mahalanobis.recipe import FORMAT, Recipe, check_eps
 OTHER = {  # a legal value other than the default for every field
     "data": "mnist", "validation": 0.2, "model": "small_cnn", "blocks": 3, "dim": 32, "normalization": "none",
     "initialization": "torch",
-    "head": "softmax", "norm": 5.0, "convention": "authors_code", "optimizer": "sgd", "learning_rate": 0.1,
+    "head": "softmax", "norm": 5.0, "convention": "authors_code", "centers": "random", "margin": 0.4,
+    "scale": 30.0, "center_weight": 0.02, "center_rate": 0.25, "optimizer": "sgd", "learning_rate": 0.1,
     "schedule": "step", "weight_decay": 1e-4, "weight_decay_scope": "all", "epochs": 3, "batch_size": 32,
     "augmentation": "shift", "adversary": "pgd", "threat": "l2", "eps": 0.5, "adversary_steps": 5,
     "adversary_step_size": 0.01, "adversary_objective": "margin", "adversary_targeted": True,
@@ -56,7 +57,9 @@ def test_every_budget_survives_the_file_exactly(fraction):
     [("epochs", 0), ("epochs", True), ("epochs", 1.5), ("epochs", "3"), ("norm", 0.0), ("norm", float("nan")),
      ("learning_rate", float("inf")), ("weight_decay", -1.0), ("validation", 0.0), ("validation", 1.0),
      ("adversary_warmup", 1.1), ("adversary_targeted", 1), ("model", "vgg"), ("head", "mm"), ("threat", "l7"),
-     ("adversary_objective", "dlr_"), ("data", 3), ("seed", 2**62), ("eps", -0.1), ("eps", 1.1)],
+     ("margin", -0.1), ("margin", float("nan")), ("scale", 0.0), ("center_weight", -1.0), ("center_rate", 1.5),
+     ("centers", "corners"), ("adversary_objective", "dlr_"), ("data", 3), ("seed", 2**62), ("eps", -0.1),
+     ("eps", 1.1)],
 )  # fmt: skip
 def test_what_could_not_train_is_refused_with_its_name_and_value(setting, value):
     with pytest.raises(UserError, match=setting.split("_")[0]) as refusal:

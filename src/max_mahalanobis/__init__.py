@@ -8,13 +8,19 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
+    "CenterLossHead": "heads",
     "Classifier": "models",
+    "GeneralSoftmaxHead": "heads",
+    "HypersphereHead": "heads",
     "L2": "threats",
+    "LargeMarginGaussianHead": "heads",
     "Linf": "threats",
     "MMCHead": "heads",
+    "MMLDAHead": "heads",
     "Recipe": "recipe",
     "SoftmaxHead": "heads",
     "Split": "types",
+    "SquaredHead": "heads",
     "evaluate": "evaluation",
     "fgsm": "attacks",
     "load_dataset": "data",

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .errors import UserError
+from .errors import UserError, one_of
 
 
 def max_mahalanobis_centers(
@@ -47,3 +47,29 @@ def max_mahalanobis_centers(
         below = torch.ones(num_classes, num_classes - 1, dtype=torch.float64).tril(-1) * (-diagonal / left)
         centers[:, : num_classes - 1] = below + torch.eye(num_classes, num_classes - 1, dtype=torch.float64) * diagonal
     return (norm * centers).to(dtype)
+
+
+def random_centers(
+    num_classes: int, dim: int, *, norm: float | int = 10.0, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Centers drawn uniformly from the sphere of radius `norm`, shape (num_classes, dim): the paper's MMC (rand).
+
+    Any number of classes in any dimension; the same seed gives the same centers, whatever the global state.
+    """
+    if num_classes < 1 or dim < 1:
+        raise UserError(f"num_classes and dim must be at least 1, got {num_classes} and {dim}")
+    if not (math.isfinite(norm) and norm > 0):
+        raise UserError(f"norm must be positive, got {norm}")
+    drawn = torch.randn(num_classes, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return (norm * torch.nn.functional.normalize(drawn)).to(dtype)
+
+
+CENTERS = ("maximal", "random")
+
+
+def make_centers(kind: str, num_classes: int, dim: int, *, norm: float | int = 10.0, seed: int = 0) -> Tensor:
+    """Centers of a kind, float64: "maximal" (`max_mahalanobis_centers`) or "random" (`random_centers`)."""
+    one_of("centers", kind, CENTERS)
+    if kind == "random":
+        return random_centers(num_classes, dim, norm=norm, seed=seed)
+    return max_mahalanobis_centers(num_classes, dim, norm=norm)

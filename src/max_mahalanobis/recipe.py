@@ -13,7 +13,17 @@ from .errors import UserError, one_of
 FORMAT = 1  # of a run folder; raised when an older mmc could not read what a newer one writes
 
 ModelName = Literal["mlp", "small_cnn", "resnet_v1", "resnet_v2"]
-HeadName = Literal["softmax", "mmc"]
+HeadName = Literal[
+    "softmax",
+    "mmc",
+    "mmlda",
+    "center_loss",
+    "large_margin_gaussian",
+    "hypersphere",
+    "squared",
+    "cosface",
+    "arcface",
+]
 ObjectiveName = Literal["cross_entropy", "rescaled_cross_entropy", "margin", "dlr", "own_distance", "nearest_other"]
 
 
@@ -38,13 +48,24 @@ class Recipe:
     head: HeadName = "mmc"
     """what makes logits of features, with the loss that trains it"""
     norm: float = 10.0
-    """length of the class centers (a norm, not its square)"""
+    """mmc, mmlda: length of the class centers (a norm, not its square)"""
     convention: Literal["paper", "authors_code"] = "paper"
-    """MMC loss: half the squared distance (paper) or all of it (authors_code)"""
+    """mmc, mmlda: half the squared distance (paper) or all of it (authors_code)"""
+    centers: Literal["maximal", "random"] = "maximal"
+    """mmc, mmlda: as far apart as geometry allows, or drawn on the sphere from the seed"""
+    margin: float | None = None
+    """what the own class is held back by in training: large_margin_gaussian (0.3, of its distance), hypersphere (0.2)
+    and cosface (0.35, of the cosine), arcface (0.5, radians)"""
+    scale: float | None = None
+    """hypersphere (15), cosface, arcface (64): what cosines are multiplied by"""
+    center_weight: float | None = None
+    """lambda, of the pull to the own center: center_loss (0.01), large_margin_gaussian (0.1)"""
+    center_rate: float | None = None
+    """alpha, how fast the centers of center_loss follow the features (0.5)"""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam, or SGD with momentum 0.9"""
     learning_rate: float | None = None
-    """initial learning rate (adam 0.001, sgd 0.01)"""
+    """initial learning rate (adam 0.001, sgd 0.01; mmlda with sgd: less where centers are long)"""
     schedule: Literal["step", "cosine"] = "cosine"
     """step: times 0.1 after 1/2 and again after 3/4 of the epochs, as the paper's 200 on CIFAR; cosine: to zero"""
     weight_decay: float = 0.0
@@ -68,7 +89,8 @@ class Recipe:
     adversary_step_size: float | None = None
     """length of a step at the full budget, shrinking with it (2.5 eps / steps)"""
     adversary_objective: ObjectiveName | None = None
-    """what the adversary climbs (softmax: cross_entropy; mmc: own_distance)"""
+    """what the adversary climbs (mmc: own_distance; mmlda, large_margin_gaussian, cosface, arcface: margin; others:
+    cross_entropy)"""
     adversary_targeted: bool = False
     """aim at a random wrong class instead of away from the true one"""
     adversary_batchnorm: Literal["eval", "train"] = "eval"
@@ -90,10 +112,14 @@ class Recipe:
                 object.__setattr__(self, field.name, float(value))  # equal recipes are written alike
         for name in ("epochs", "batch_size", "blocks", "adversary_steps"):
             _check(1 <= getattr(self, name) < 2**31, name, getattr(self, name), "must lie in [1, 2^31)")
-        for name in ("learning_rate", "adversary_step_size", "norm", "dim"):
+        for name in ("learning_rate", "adversary_step_size", "norm", "dim", "scale"):
             value = getattr(self, name)
             _check(value is None or (math.isfinite(value) and value > 0), name, value, "must be above 0")
-        _check(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "must be 0 or more, and finite")
+        for name in ("weight_decay", "margin", "center_weight"):
+            value = getattr(self, name)
+            _check(value is None or 0 <= value < math.inf, name, value, "must be 0 or more, and finite")
+        rate = self.center_rate
+        _check(rate is None or 0 <= rate <= 1, "center_rate", rate, "must lie in [0, 1]")
         _check(0 < self.validation < 1, "validation", self.validation, "must lie between 0 and 1")
         _check(0 <= self.adversary_warmup <= 1, "adversary_warmup", self.adversary_warmup, "must lie in [0, 1]")
         check_eps(self.eps, self.threat)

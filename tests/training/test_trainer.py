@@ -12,7 +12,7 @@ from max_mahalanobis.models import build
 from max_mahalanobis.recipe import Recipe
 from max_mahalanobis.training import accuracy, fill_defaults, train
 from max_mahalanobis.training.adversary import budget, make_adversary
-from max_mahalanobis.training.schedule import learning_rate, make_optimizer
+from max_mahalanobis.training.schedule import learning_rate, make_optimizers
 
 QUICK = Recipe(epochs=2)
 
@@ -136,11 +136,11 @@ def test_the_step_schedule_is_the_authors_101_50_49():
 def test_weight_decay_reaches_convolution_kernels_only_unless_told_otherwise():
     recipe = Recipe(model="small_cnn", weight_decay=2e-4, optimizer="sgd")
     model = build(recipe, (1, 28, 28), 10)
-    decayed = make_optimizer(model, fill_defaults(recipe)).param_groups[0]
+    decayed = make_optimizers(model, fill_defaults(recipe))[0].param_groups[0]
     assert {p.ndim for p in decayed["params"]} == {4}
     assert decayed["weight_decay"] == 2e-4
-    everything = make_optimizer(model, fill_defaults(dataclasses.replace(recipe, weight_decay_scope="all")))
-    assert len(everything.param_groups) == 1
+    everything = make_optimizers(model, fill_defaults(dataclasses.replace(recipe, weight_decay_scope="all")))
+    assert [len(optimizer.param_groups) for optimizer in everything] == [1]
 
 
 def test_defaults_that_go_with_other_choices_are_filled_in():

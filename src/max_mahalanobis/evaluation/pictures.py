@@ -18,8 +18,8 @@ def collect_pictures(
 ) -> dict[str, np.ndarray]:
     """Arrays for `reports`: clean and attacked features with the centers, and example images with predictions.
 
-    The attack is 20-step PGD on the margin. Centers are the head's preset ones or, where a head has none, the means
-    of the clean features of each class.
+    The attack is 20-step PGD on the margin. Centers are the head's own (preset or learned) or, where a head has none,
+    the means of the clean features of each class.
     """
     part = split.first(num_features)
     device = next(model.parameters()).device
@@ -48,7 +48,8 @@ def collect_pictures(
 
 def _centers(model: Classifier, features: Tensor, y: Tensor) -> tuple[Tensor, str]:
     if hasattr(model.head, "centers"):
-        return model.head.centers, "preset"
+        centers = model.head.centers
+        return centers.detach(), "learned" if centers.requires_grad else "preset"
     return torch.stack([features[y == k].mean(dim=0) for k in y.unique()]), "class means"
 
 

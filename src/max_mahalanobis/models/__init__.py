@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import one_of
-from ..heads import make_head
+from ..heads import make_head, settings_of
 from ..recipe import Recipe
 from .acceleration import PRECISIONS, accelerated, folded
 from .classifier import Classifier, SubtractMean, he_normal_, mean_image, weight_decay_groups
@@ -46,7 +46,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = MODELS[recipe.model](tuple(image_shape), **settings)
-        head = make_head(recipe.head, backbone.dim, num_classes, norm=recipe.norm, convention=recipe.convention)
+        head = make_head(recipe.head, backbone.dim, num_classes, seed=recipe.seed, **_head_settings(recipe))
         normalize = None
         if recipe.normalization == "pixel_mean":
             normalize = SubtractMean(torch.zeros(tuple(image_shape)) if mean is None else mean)
@@ -54,3 +54,9 @@ def build(
         if recipe.initialization == "he_normal":
             he_normal_(classifier)
     return classifier
+
+
+def _head_settings(recipe: Recipe) -> dict:
+    """What a recipe says about its head; None is the head's own default."""
+    values = {name: getattr(recipe, name) for name in settings_of(recipe.head)}
+    return {name: value for name, value in values.items() if value is not None}

@@ -71,12 +71,14 @@ def weight_decay_groups(model: nn.Module, weight_decay: float, scope: str) -> li
     """Parameter groups for an optimizer: which weights decay.
 
     "convolutions": convolution kernels only, as Keras's l2 in the authors' code (its penalty 1e-4 w^2 has gradient
-    2e-4 w: `weight_decay=2e-4` here); "all": every parameter.
+    2e-4 w: `weight_decay=2e-4` here); "all": every parameter. Those a head moves by rates of its own are left out.
     """
     kernels = {id(layer.weight) for layer in model.modules() if isinstance(layer, nn.Conv2d)}
-    decays = [p for p in model.parameters() if p.requires_grad and (scope == "all" or id(p) in kernels)]
+    own = {id(p) for head in model.modules() if isinstance(head, Head) for p in map(head.get_parameter, head.own_rates)}
+    moved = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
+    decays = [p for p in moved if scope == "all" or id(p) in kernels]
     chosen = {id(p) for p in decays}
-    others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
+    others = [p for p in moved if id(p) not in chosen]
     groups = [{"params": decays, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 

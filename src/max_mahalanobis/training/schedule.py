@@ -2,25 +2,42 @@
 
 import inspect
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 
 from ..data import default_eps
+from ..errors import UserError
+from ..heads import HEADS, no_setting, settings_of
+from ..losses import CONVENTIONS
 from ..models import MODELS, Classifier, weight_decay_groups
 from ..recipe import Recipe
 
 LEARNING_RATES = {"adam": 1e-3, "sgd": 1e-2}
-NATURAL_OBJECTIVES = {"softmax": "cross_entropy", "mmc": "own_distance"}
+NATURAL_OBJECTIVES = {  # what the adversary climbs: cross-entropy where softmax does not saturate
+    "softmax": "cross_entropy",
+    "mmc": "own_distance",
+    "mmlda": "margin",
+    "center_loss": "cross_entropy",
+    "large_margin_gaussian": "margin",
+    "hypersphere": "cross_entropy",
+    "squared": "cross_entropy",
+    "cosface": "margin",
+    "arcface": "margin",
+}
 
 
 def fill_defaults(recipe: Recipe) -> Recipe:
-    """The same recipe with every `None` that matters replaced by what it stands for."""
-    filled = {}
+    """The same recipe with every `None` that matters replaced by what it stands for.
+
+    Raises:
+        UserError: a setting that the head does not have.
+    """
+    filled = _head_defaults(recipe)
     if recipe.dim is None:
         filled["dim"] = inspect.signature(MODELS[recipe.model]).parameters["dim"].default
     if recipe.learning_rate is None:
-        filled["learning_rate"] = LEARNING_RATES[recipe.optimizer]
+        filled["learning_rate"] = LEARNING_RATES[recipe.optimizer] / _steepness(recipe)
     if recipe.adversary != "none" and recipe.eps is None:
         filled["eps"] = default_eps(recipe.data, recipe.threat)
     if recipe.adversary != "none" and recipe.adversary_objective is None:
@@ -28,12 +45,19 @@ def fill_defaults(recipe: Recipe) -> Recipe:
     return replace(recipe, **filled)
 
 
-def make_optimizer(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD with momentum 0.9 or Adam (weight decay as L2 in the gradient for both), over the recipe's decay groups."""
+def make_optimizers(model: Classifier, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """The optimizer that follows the schedule, then plain SGD for parameters with a rate of their own, if any.
+
+    The first is SGD with momentum 0.9 or Adam (weight decay as L2 in the gradient for both), over the recipe's decay
+    groups. The second has no state: a resumed run needs nothing of it.
+    """
+    own = [{"params": [getattr(model.head, name)], "lr": rate} for name, rate in model.head.own_rates.items()]
     groups = weight_decay_groups(model, recipe.weight_decay, recipe.weight_decay_scope)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9)
-    return torch.optim.Adam(groups, lr=recipe.learning_rate)
+        main = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9)
+    else:
+        main = torch.optim.Adam(groups, lr=recipe.learning_rate)
+    return [main, torch.optim.SGD(own, lr=0.0)] if own else [main]
 
 
 def learning_rate(recipe: Recipe, epoch: int, progress: float) -> float:
@@ -46,3 +70,21 @@ def learning_rate(recipe: Recipe, epoch: int, progress: float) -> float:
         drops = sum(epoch > share * recipe.epochs for share in (0.5, 0.75))
         return recipe.learning_rate * 0.1**drops
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _head_defaults(recipe: Recipe) -> dict:
+    """The settings of the recipe's head that it leaves open; those of other heads must be left alone."""
+    own = settings_of(recipe.head)
+    usual = {field.name: field.default for field in fields(recipe)}
+    for name in sorted({name for head in HEADS for name in settings_of(head)} - own.keys()):
+        if getattr(recipe, name) != usual[name]:
+            remedy = f"leave it at {usual[name]}"
+            raise UserError(no_setting(recipe.head, name, getattr(recipe, name), remedy=remedy))
+    return {name: default for name, default in own.items() if getattr(recipe, name) is None}
+
+
+def _steepness(recipe: Recipe) -> float:
+    """What SGD's default learning rate is divided by: see `heads.MMLDAHead`, whose gradient grows with the centers."""
+    if (recipe.head, recipe.optimizer) != ("mmlda", "sgd"):
+        return 1.0
+    return max(1.0, 2 * CONVENTIONS[recipe.convention] * recipe.norm / 10)

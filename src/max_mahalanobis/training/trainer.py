@@ -13,12 +13,13 @@ from ..attacks import undisturbed
 from ..data import Dataset, augment
 from ..draws import derive
 from ..errors import TrainingDiverged, UserError
+from ..heads import settings_of
 from ..models import Classifier, build, mean_image
 from ..recipe import Recipe
 from ..runs import Run, read_metrics, save_tensors, write_metrics
 from ..types import Split, as_pixels
 from .adversary import Adversary, budget, make_adversary
-from .schedule import fill_defaults, learning_rate, make_optimizer
+from .schedule import fill_defaults, learning_rate, make_optimizers
 from .state import restore_state, save_state
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ def train(
         raise UserError(f"{run.path} was made for another recipe: make one for this recipe with create_run")
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
     model = build(recipe, data.image_shape, data.num_classes, mean=mean_image(data.train.images)).to(fabric.device)
-    optimizer = make_optimizer(model, recipe)
-    first = restore_state(run, model, optimizer) if run is not None and resume else 0
-    loop = _Loop(recipe, fabric, *fabric.setup(model, optimizer), _on(fabric.device, data.train), progress)
+    optimizers = make_optimizers(model, recipe)
+    first = restore_state(run, model, optimizers[0]) if run is not None and resume else 0
+    wrapped, *steppers = fabric.setup(model, *optimizers)
+    loop = _Loop(recipe, fabric, wrapped, steppers, _on(fabric.device, data.train), progress)
     metrics = [line for line in read_metrics(run) if line["epoch"] < first] if run is not None else []
     for epoch in range(first, recipe.epochs):
         line = loop.run_epoch(epoch)
@@ -71,7 +73,7 @@ def train(
             progress(line | {"epochs": recipe.epochs, "epoch_done": True})
         if run is not None:
             write_metrics(run, metrics)
-            save_state(run, model, optimizer, epoch + 1)
+            save_state(run, model, optimizers[0], epoch + 1)
     model = model.cpu().eval()
     if run is not None:
         save_tensors(run.weights_file, model.state_dict(), {"recipe": run.recipe.fingerprint})
@@ -92,13 +94,14 @@ class _Loop:
     recipe: Recipe
     fabric: "Fabric"
     model: "_FabricModule"
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]  # the first follows the schedule
     split: Split
     progress: Progress | None
 
     @property
     def remedy(self) -> str:
-        return f"lower --learning-rate (now {self.recipe.learning_rate:g}) or --norm; the last finished epoch is kept"
+        norm = " or --norm" if "norm" in settings_of(self.recipe.head) else ""
+        return f"lower --learning-rate (now {self.recipe.learning_rate:g}){norm}; the last finished epoch is kept"
 
     def run_epoch(self, epoch: int) -> dict:
         """One pass over the training images; the epoch's line of metrics."""
@@ -131,11 +134,12 @@ class _Loop:
             if adversary is not None:
                 x = adversary(self.model.module, x, y, derive(seeds, 1), budget(self.recipe, done))
             loss = self.model.module.loss(x, y).mean()
-        for group in self.optimizer.param_groups:
+        for group in self.optimizers[0].param_groups:
             group["lr"] = learning_rate(self.recipe, epoch, done)
         self.fabric.backward(loss)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         return loss.detach()
 
     def _order(self, epoch: int) -> Tensor:

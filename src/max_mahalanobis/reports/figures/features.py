@@ -19,7 +19,9 @@ def features_drawing(run: RunRecord, key: str) -> Drawing | None:
     keep = keep[:: max(1, -(-len(keep) // MOST))]
     clean, adv, labels = (pictures[name][keep] for name in ("features", "features_adv", "labels"))
     project, share = principal_plane(clean, pictures["centers"])
-    kind = {"preset": "preset centers"}.get(found := _text(pictures, "centers_are", "centers"), found)
+    kind = {"preset": "preset centers", "learned": "learned centers"}.get(
+        found := _text(pictures, "centers_are", "centers"), found
+    )
     attack = _text(pictures, "attack", "an attack")
     with canvas(7.2, 5.2) as (figure, (axes,)):
         for label in np.unique(labels):

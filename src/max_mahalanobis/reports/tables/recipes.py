@@ -6,6 +6,18 @@ from ..conditions import eps_text, norm_name
 from ..reading import RunRecord
 from .cells import NOTHING, Cell, Table
 
+HEADS = {  # as the papers call them
+    "softmax": "softmax (SCE)",
+    "mmc": "MMC",
+    "mmlda": "MMLDA",
+    "center_loss": "center loss",
+    "large_margin_gaussian": "L-GM",
+    "hypersphere": "HE",
+    "squared": "squared",
+    "cosface": "CosFace",
+    "arcface": "ArcFace",
+}
+
 
 def recipe_table(runs: Sequence[RunRecord]) -> Table | None:
     """What was trained, a run a line; none when no run brought its recipe."""
@@ -22,7 +34,7 @@ def _recipe_row(run: RunRecord) -> tuple[Cell, ...]:
         Cell(run.name),
         Cell(_known(recipe, "data"), published),
         Cell(_known(recipe, "model"), _counted(recipe.get("dim"), "features")),
-        Cell({"mmc": "MMC", "softmax": "softmax (SCE)"}.get(recipe.get("head", ""), _known(recipe, "head"))),
+        Cell(HEADS.get(recipe.get("head", ""), _known(recipe, "head"))),
         Cell(*_adversary(recipe)),
         Cell(_known(recipe, "epochs")),
         Cell(f"{parameters:,}" if isinstance(parameters, int) else NOTHING),
