@@ -10,7 +10,7 @@ from max_mahalanobis.options import _number, parse
 from max_mahalanobis.recipe import FORMAT, Recipe, check_eps
 
 OTHER = {  # a legal value other than the default for every field
-    "data": "mnist", "validation": 0.2, "model": "small_cnn", "blocks": 3, "dim": 32, "normalization": "none",
+    "data": "mnist", "validation": 0.2, "model": "small_cnn", "blocks": 3, "padding": "keras", "dim": 32, "normalization": "none",
     "initialization": "torch",
     "head": "softmax", "norm": 5.0, "convention": "authors_code", "optimizer": "sgd", "learning_rate": 0.1,
     "schedule": "step", "weight_decay": 1e-4, "weight_decay_scope": "all", "epochs": 3, "batch_size": 32,

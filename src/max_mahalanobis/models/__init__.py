@@ -43,6 +43,8 @@ def build(
     settings = {} if recipe.dim is None else {"dim": recipe.dim}
     if recipe.model.startswith("resnet"):
         settings["blocks"] = recipe.blocks
+    if recipe.model == "resnet_v1":
+        settings["padding"] = recipe.padding
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = MODELS[recipe.model](tuple(image_shape), **settings)
