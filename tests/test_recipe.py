@@ -10,8 +10,8 @@ from max_mahalanobis.options import _number, parse
 from max_mahalanobis.recipe import FORMAT, Recipe, check_eps
 
 OTHER = {  # a legal value other than the default for every field
-    "data": "mnist", "validation": 0.2, "model": "small_cnn", "blocks": 3, "padding": "keras", "dim": 32, "normalization": "none",
-    "initialization": "torch",
+    "data": "mnist", "validation": 0.2, "model": "small_cnn", "blocks": 3, "padding": "keras", "dim": 32,
+    "normalization": "none", "initialization": "torch",
     "head": "softmax", "norm": 5.0, "convention": "authors_code", "optimizer": "sgd", "learning_rate": 0.1,
     "schedule": "step", "weight_decay": 1e-4, "weight_decay_scope": "all", "epochs": 3, "batch_size": 32,
     "augmentation": "shift", "adversary": "pgd", "threat": "l2", "eps": 0.5, "adversary_steps": 5,

@@ -64,7 +64,7 @@ def read_keras(path: Path) -> KerasFile:
         raise UserError(f"there is no file {path}: give the .h5 that Keras wrote")
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             names = _names(root, "layer_names")
             layers = tuple(KerasLayer(name, _arrays(path, root[name])) for name in names)
     except (OSError, KeyError, RuntimeError, TypeError, AttributeError) as error:
