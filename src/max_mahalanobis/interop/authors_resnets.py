@@ -23,6 +23,16 @@ from .keras_files import KerasFile, KerasLayer
 DENSE_LAYERS = {"mmc": 1, "softmax": 2}  # by head: the features' and, for SCE, the logits'
 ADVERSARIES = ("none", "untargeted", "targeted")
 
+_RELEASED = {
+    "padding": "keras",
+    "convention": "authors_code",
+    "optimizer": "sgd",
+    "learning_rate": 0.01,
+    "schedule": "step",
+    "weight_decay": 2e-4,
+    "batch_size": 50,
+    "augmentation": "shift_flip",
+}
 _CONVOLUTIONS = {1: (6, 3), 2: (9, 4)}  # by version: 6 n + 3; the depth, 6 n + 2, has no shortcuts in it, but one dense
 _KINDS: dict[str, tuple[type[nn.Module], dict[str, str]]] = {
     "conv2d": (nn.Conv2d, {"weight": "kernel", "bias": "bias"}),
@@ -70,33 +80,17 @@ def recipe_of(
     dense = file.of("dense")
     if not dense or dense[0].weights.get("kernel", np.zeros(0)).ndim != 2:
         raise UserError(f"{file.path} has no dense layer: the features of the authors' networks come from one")
-    crafted = {
-        "adversary": "pgd",
-        "eps": 8 / 256,
-        "adversary_step_size": 2 / 256,
-        "adversary_objective": "own_distance" if head == "mmc" else "cross_entropy",
-        "adversary_targeted": adversary == "targeted",
-        "adversary_batchnorm": "train",
-        "adversary_warmup": 0.0,
-    }
     return Recipe(
         data=data,
         model=f"resnet_v{version}",
         blocks=_blocks(file, version) if blocks is None else blocks,
-        padding="keras",
         dim=dense[0].weights["kernel"].shape[1],
         head=head,
         norm=norm,
-        convention="authors_code",
-        optimizer="sgd",
-        learning_rate=0.01,
-        schedule="step",
-        weight_decay=2e-4,
         epochs=50 if data == "mnist" else 200,
-        batch_size=50,
-        augmentation="shift_flip",
         seed=seed,
-        **(crafted if adversary != "none" else {}),
+        **_RELEASED,
+        **_fought(adversary, head),
     )
 
 
@@ -120,6 +114,21 @@ def classifier_of(file: KerasFile, recipe: Recipe, data: Dataset) -> Classifier:
                 layer = _for_gray(layer)
             _fill(file, layer, module, names, recipe)
     return model.eval()
+
+
+def _fought(adversary: str, head: str) -> dict:
+    """What the recipe says of the adversary: PGD as in the authors' code, with all of its budget from the start."""
+    if adversary == "none":
+        return {}
+    return {
+        "adversary": "pgd",
+        "eps": 8 / 256,
+        "adversary_step_size": 2 / 256,
+        "adversary_objective": "own_distance" if head == "mmc" else "cross_entropy",
+        "adversary_targeted": adversary == "targeted",
+        "adversary_batchnorm": "train",
+        "adversary_warmup": 0.0,
+    }
 
 
 def _blocks(file: KerasFile, version: int) -> int:
