@@ -66,7 +66,7 @@ def read_keras(path: Path) -> KerasFile:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
             names = _names(root, "layer_names")
-            layers = tuple(KerasLayer(name, _arrays(path, root[name])) for name in names)
+            layers = tuple(KerasLayer(name, _arrays(path, _member(path, root, name))) for name in names)
     except (OSError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is no whole HDF5 file of Keras ({reason}): fetch it again") from error
@@ -98,8 +98,14 @@ def _text(name: bytes | str) -> str:
 
 
 def _arrays(path: Path, group: "h5py.Group") -> dict[str, np.ndarray]:
-    return {name.split("/")[-1].split(":")[0]: _array(path, name, group[name])
+    return {name.split("/")[-1].split(":")[0]: _array(path, name, _member(path, group, name))
             for name in _names(group, "weight_names")}  # fmt: skip
+
+
+def _member(path: Path, group: "h5py.Group", name: str) -> "h5py.Group | h5py.Dataset":
+    if name not in group:
+        raise UserError(f"{path} names {name} and does not hold it: fetch it again")
+    return group[name]
 
 
 def _array(path: Path, name: str, found: "h5py.Dataset") -> np.ndarray:
