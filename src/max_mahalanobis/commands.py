@@ -235,6 +235,8 @@ def _load_split(asked: options.Evaluate, run: "Run") -> "Split":
     if data.hashes != trained_on.get("hashes"):
         say(f"these are not the data {asked.run} was trained on", quiet=asked.machine.quiet)
     split = getattr(data, asked.split)
+    if asked.split == "validation" and "imported" in trained_on:
+        say(f"{asked.run} was trained on its validation images too", quiet=asked.machine.quiet)
     if asked.images > len(split.labels):
         say(
             f"--images {asked.images}: the {asked.split} split has {len(split.labels)}, all of them are used",

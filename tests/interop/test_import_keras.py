@@ -23,6 +23,7 @@ needs_h5py = pytest.mark.skipif(find_spec("h5py") is None, reason="h5py is not i
 COMMANDS = (
     "import-keras model.180.h5 --data mine.npz --out authors --norm 5 --adversary untargeted",
     "evaluate authors --images 8 --eps 8/255 --quiet",
+    "evaluate authors --images 1 --split validation",
     "train --out authors --resume",
     "import-keras model.180.h5 --data mine.npz --out authors",
     "import-keras model.180.h5 --data mine.npz --out authors --norm 5 --adversary untargeted --overwrite",
@@ -76,6 +77,11 @@ def test_an_imported_run_gives_back_the_classifier_of_the_file(done, folder):
 
 
 @needs_h5py
+def test_validation_images_are_said_to_be_training_images_of_the_authors(done):
+    assert done[COMMANDS[2]]["err"].startswith("mmc: authors was trained on its validation images too\n")
+
+
+@needs_h5py
 def test_a_run_remembers_the_file_it_came_from(done, folder):
     facts = tomllib.loads((folder / "authors" / "recipe.toml").read_text())
     assert facts["trained_on"]["imported"]["file"] == "model.180.h5"
@@ -87,12 +93,12 @@ def test_a_run_remembers_the_file_it_came_from(done, folder):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (COMMANDS[2], "authors was imported, there is no training to continue: choose another --out"),
-        (COMMANDS[3], "authors exists: continue it with --resume, or replace it with --overwrite"),
-        (COMMANDS[5], "model.180.h5 has 13 conv2d layers, resnet_v2 with n = 2 and head mmc has 22 "
+        (COMMANDS[3], "authors was imported, there is no training to continue: choose another --out"),
+        (COMMANDS[4], "authors exists: continue it with --resume, or replace it with --overwrite"),
+        (COMMANDS[6], "model.180.h5 has 13 conv2d layers, resnet_v2 with n = 2 and head mmc has 22 "
          "(the first or the last missing): check --version and --depth-n"),
-        (COMMANDS[7], "there is no file absent.h5: give the .h5 that Keras wrote"),
-        (COMMANDS[8], "norm 0.0 must be above 0"),
+        (COMMANDS[8], "there is no file absent.h5: give the .h5 that Keras wrote"),
+        (COMMANDS[9], "norm 0.0 must be above 0"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_imported_gets_one_line_and_touches_nothing(done, words, line):
@@ -102,7 +108,7 @@ def test_what_cannot_be_imported_gets_one_line_and_touches_nothing(done, words, 
 
 @needs_h5py
 def test_a_file_cut_short_gets_one_line(done):
-    result = done[COMMANDS[6]]
+    result = done[COMMANDS[7]]
     assert (result["code"], result["changed"]) == (2, [])
     assert result["err"].startswith("mmc: cut.h5 is no whole HDF5 file of Keras (")
     assert result["err"].count("\n") == 1
