@@ -13,7 +13,7 @@ from commands import drive, python
 from max_mahalanobis import __version__
 from max_mahalanobis.results import read_results
 
-HEAVY = ("torch", "lightning_fabric", "matplotlib", "sklearn", "numpy", "scipy", "safetensors", "PIL")
+HEAVY = ("torch", "lightning_fabric", "matplotlib", "sklearn", "numpy", "scipy", "safetensors", "PIL", "h5py")
 COMMANDS = (
     "train --out plain --quiet",
     "train --out plain --resume",

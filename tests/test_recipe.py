@@ -10,7 +10,8 @@ from max_mahalanobis.options import _number, parse
 from max_mahalanobis.recipe import FORMAT, Recipe, check_eps
 
 OTHER = {  # a legal value other than the default for every field
-    "data": "mnist", "validation": 0.2, "model": "small_cnn", "blocks": 3, "dim": 32, "normalization": "none",
+    "data": "mnist", "validation": 0.2, "model": "small_cnn", "blocks": 3, "padding": "keras", "dim": 32,
+    "normalization": "none",
     "initialization": "torch",
     "head": "softmax", "norm": 5.0, "convention": "authors_code", "centers": "random", "margin": 0.4,
     "scale": 30.0, "center_weight": 0.02, "center_rate": 0.25, "optimizer": "sgd", "learning_rate": 0.1,

@@ -68,6 +68,8 @@ def train(asked: options.Train) -> None:
     if resume and run.recipe != recipe:
         raise UserError(f"{asked.out} has another recipe: resume without other options, or choose another --out")
     remembered = run.trained_on if resume else {}
+    if "imported" in remembered:
+        raise UserError(f"{asked.out} was imported, there is no training to continue: choose another --out")
     data = _load_data(recipe, asked.files, remembered, quiet=asked.machine.quiet)
     facts = facts_of(recipe, data, asked.files.data_dir)  # refuses what cannot be built, before anything is written
     if resume and facts["hashes"] != remembered.get("hashes"):
@@ -215,6 +217,27 @@ def _print_differences(images: int, accuracy: float) -> None:
             print(f"  {result} where one alone is right on {100 * share:.3g} % of images{remark}")
 
 
+def import_keras(asked: options.ImportKeras) -> None:
+    """The authors' weights become a run folder, as if trained here."""
+    from .data.hashes import file_hash
+    from .interop import classifier_of, read_keras, recipe_of
+    from .runs import save_tensors
+
+    check_free(asked.out, overwrite=asked.overwrite)
+    _use(asked.machine)
+    file = read_keras(asked.file)
+    chosen = {"version": asked.version, "blocks": asked.depth_n, "head": asked.head, "norm": asked.norm}
+    recipe = recipe_of(file, data=asked.data, adversary=asked.adversary, seed=asked.seed, **chosen)
+    data = _load_data(recipe, asked.files, {}, quiet=asked.machine.quiet)
+    model = classifier_of(file, recipe, data)
+    facts = facts_of(recipe, data, asked.files.data_dir)
+    facts["imported"] = {"file": asked.file.name, "sha256": file_hash(asked.file)}
+    run = create_run(asked.out, recipe, facts, overwrite=asked.overwrite)
+    save_tensors(run.weights_file, model.state_dict(), {"recipe": recipe.fingerprint})
+    print(f"imported {asked.file} into {run.path}: {recipe.model} with n = {recipe.blocks}, {recipe.dim} features, "
+          f"{model.num_parameters:,} parameters, head {recipe.head}")  # fmt: skip
+
+
 COMMANDS: dict[type, Callable] = {
     options.Quickstart: quickstart,
     options.Centers: centers,
@@ -223,6 +246,7 @@ COMMANDS: dict[type, Callable] = {
     options.Audit: audit,
     options.Report: report,
     options.Plan: plan,
+    options.ImportKeras: import_keras,
 }
 
 
@@ -254,6 +278,8 @@ def _load_split(asked: options.Evaluate, run: "Run") -> "Split":
     if data.hashes != trained_on.get("hashes"):
         say(f"these are not the data {asked.run} was trained on", quiet=asked.machine.quiet)
     split = getattr(data, asked.split)
+    if asked.split == "validation" and "imported" in trained_on:
+        say(f"{asked.run} was trained on its validation images too", quiet=asked.machine.quiet)
     if asked.images > len(split.labels):
         say(
             f"--images {asked.images}: the {asked.split} split has {len(split.labels)}, all of them are used",

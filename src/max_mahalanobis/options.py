@@ -204,7 +204,35 @@ class Plan:
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 
 
-Command = Quickstart | Centers | Train | Evaluate | Audit | Report | Plan
+@dataclass(frozen=True)
+class ImportKeras:
+    """Make a run of the paper's authors' Keras weights (their ResNets on MNIST or CIFAR), to be evaluated as ours."""
+
+    file: tyro.conf.Positional[Path]
+    """the .h5 file, of Keras 2 or of Keras 3's legacy writer"""
+    out: Path
+    """the run folder"""
+    version: Literal[1, 2] = 2
+    """of the ResNet"""
+    depth_n: int | None = None
+    """n: depth 6n+2 (version 1) or 9n+2 (version 2); read off the file when omitted"""
+    head: Literal["mmc", "softmax"] = "mmc"
+    """what the network was trained with"""
+    norm: float = 10.0
+    """length of the class centers"""
+    data: str = "cifar10"
+    """what it was trained on; the mean of all its training images is subtracted"""
+    adversary: Literal["none", "untargeted", "targeted"] = "none"
+    """what it was trained against, for the tables: nothing, or PGD-10 at 8/256"""
+    overwrite: bool = False
+    """replace the run at --out"""
+    seed: int = 0
+    """of the cut between training and validation images; the authors trained on both"""
+    files: Annotated[Files, Flat] = field(default_factory=Files)
+    machine: Annotated[Machine, Flat] = field(default_factory=Machine)
+
+
+Command = Quickstart | Centers | Train | Evaluate | Audit | Report | Plan | ImportKeras
 COMMANDS: dict[str, type[Command]] = {
     "quickstart": Quickstart,
     "centers": Centers,
@@ -213,6 +241,7 @@ COMMANDS: dict[str, type[Command]] = {
     "audit": Audit,
     "report": Report,
     "plan": Plan,
+    "import-keras": ImportKeras,
 }
 
 

@@ -39,6 +39,8 @@ class Recipe:
     """backbone"""
     blocks: int = 5
     """n of the ResNets: depth 6n+2 (resnet_v1) or 9n+2 (resnet_v2)"""
+    padding: Literal["torch", "keras"] = "torch"
+    """where resnet_v1 pads before it halves an even side: on all sides, or right and below alone, as the authors'"""
     dim: int | None = None
     """number of features (the model's own: 64; resnet_v2 256)"""
     normalization: Literal["pixel_mean", "none"] = "pixel_mean"

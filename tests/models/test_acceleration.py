@@ -68,6 +68,12 @@ def test_a_folded_copy_has_the_models_logits_and_input_gradients(name, head):
     torch.testing.assert_close(folded(model)(x) / logits.abs().max(), logits / logits.abs().max(), rtol=0, atol=1e-5)
 
 
+def test_kerass_padding_hinders_no_folding():
+    model = lived(build(Recipe(model="resnet_v1", blocks=1, padding="keras"), SHAPE, 4))
+    assert norms_left(folded(model)) == 0
+    assert_same(folded(model), model, images(), **EXACT)
+
+
 def test_all_batchnorms_of_basic_blocks_are_folded_and_those_before_activations_of_a_sum_stay():
     model = build(Recipe(model="resnet_v1", blocks=2), SHAPE, 10)
     copied = folded(model)

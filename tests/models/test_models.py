@@ -4,6 +4,7 @@ from torch import nn
 
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.models import MODELS, build, he_normal_, mean_image
+from max_mahalanobis.models.paper_resnets import ResNetV1
 from max_mahalanobis.recipe import Recipe
 
 SHAPES = {"mlp": (1, 8, 8), "small_cnn": (3, 13, 9), "resnet_v1": (3, 12, 12), "resnet_v2": (1, 9, 12)}
@@ -44,6 +45,27 @@ def test_batchnorm_has_keras_constants_and_every_convolution_a_bias(name):
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert {(m.eps, m.momentum) for m in norms} == {(1e-3, 0.01)}
     assert all(m.bias is not None for m in model.modules() if isinstance(m, nn.Conv2d))
+
+
+@pytest.mark.parametrize(("padding", "side", "first"), [("keras", 8, 0), ("torch", 8, -1), ("keras", 9, -1)])
+def test_kerass_padding_puts_the_kernel_one_pixel_further_on_even_sides(padding, side, first):
+    entry = ResNetV1((1, side, side), blocks=1, padding=padding).layers[4].branch[: 2 if padding == "keras" else 1]
+    nn.init.zeros_(entry[-1].weight).data[:, 0, 0, 0] = 1  # a kernel that takes the pixel at its upper left corner
+    nn.init.zeros_(entry[-1].bias)
+    x = torch.arange(1.0, side**2 + 1).view(1, 1, side, side).repeat(1, 16, 1, 1)
+    x[:, 1:] = 0
+    expected = [[x[0, 0, i, j].item() if min(i, j) >= 0 else 0 for j in range(first, side + first, 2)]
+                for i in range(first, side + first, 2)]  # fmt: skip
+    assert entry(x)[0, 0].tolist() == expected
+
+
+def test_kerass_padding_changes_no_weight_and_no_shape_but_the_features():
+    models = [build(Recipe(model="resnet_v1", blocks=1, padding=p), (3, 12, 9), 10).eval() for p in ("torch", "keras")]
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    one, other = (model.features(torch.ones(2, 3, 12, 9)) for model in models)
+    assert one.shape == other.shape
+    assert (one - other).abs().max() > 0.01 * one.abs().max()
 
 
 @pytest.mark.parametrize("name", MODELS)

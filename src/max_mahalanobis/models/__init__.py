@@ -8,6 +8,7 @@ from ..heads import make_head, settings_of
 from ..recipe import Recipe
 from .acceleration import PRECISIONS, accelerated, folded
 from .classifier import Classifier, SubtractMean, he_normal_, mean_image, weight_decay_groups
+from .own_network import with_head
 from .paper_resnets import ResNetV1, ResNetV2
 from .small import Mlp, SmallCnn
 
@@ -29,6 +30,7 @@ __all__ = [
     "he_normal_",
     "mean_image",
     "weight_decay_groups",
+    "with_head",
 ]
 
 
@@ -43,6 +45,8 @@ def build(
     settings = {} if recipe.dim is None else {"dim": recipe.dim}
     if recipe.model.startswith("resnet"):
         settings["blocks"] = recipe.blocks
+    if recipe.model == "resnet_v1":
+        settings["padding"] = recipe.padding
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = MODELS[recipe.model](tuple(image_shape), **settings)

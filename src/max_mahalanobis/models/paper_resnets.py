@@ -3,11 +3,15 @@
 The authors take both from Keras's CIFAR-10 example (convolutions with bias, BatchNorm with eps 1e-3) and put a linear
 layer with bias after global average pooling: pooled ReLU outputs alone are never negative and could not reach centers
 with negative coordinates. What the paper calls ResNet-32 is, in the released recipe, `ResNetV2` with n = 5: 47 layers.
+
+Keras's padding "same" is not torch's where a 3 x 3 convolution of stride 2 meets an even side: it puts its one row or
+column of zeros behind the image, torch (padding=1) puts one before, and the kernel lands one pixel further. Only
+`ResNetV1` halves with such convolutions; `padding="keras"` gives it the authors' arithmetic.
 """
 
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import UserError, one_of
 
 
 def _batchnorm(channels: int) -> nn.BatchNorm2d:
@@ -20,12 +24,16 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.
 
 
 class BasicBlock(nn.Module):
-    """conv-bn-relu-conv-bn beside the identity or, where the shape changes, a 1 x 1 convolution; ReLU of the sum."""
+    """conv-bn-relu-conv-bn beside the identity or, where the shape changes, a 1 x 1 convolution; ReLU of the sum.
 
-    def __init__(self, inputs: int, outputs: int, stride: int):
+    `zeros`: rows and columns put (left, right, above, below) the image first; one everywhere by default.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, zeros: tuple[int, int, int, int] | None = None):
         super().__init__()
+        padded = [nn.ZeroPad2d(zeros), nn.Conv2d(inputs, outputs, 3, stride=stride)] if zeros else []
         self.branch = nn.Sequential(
-            _convolution(inputs, outputs, 3, stride),
+            *(padded or [_convolution(inputs, outputs, 3, stride)]),
             _batchnorm(outputs),
             nn.ReLU(),
             _convolution(outputs, outputs, 3),
@@ -64,17 +72,25 @@ class Bottleneck(nn.Module):
 
 
 class ResNetV1(nn.Module):
-    """Basic blocks of 16, 32, 64 channels: depth 6n + 2 (He et al. 2016a, section 4.2), 64 features by default."""
+    """Basic blocks of 16, 32, 64 channels: depth 6n + 2 (He et al. 2016a, section 4.2), 64 features by default.
 
-    def __init__(self, image_shape: tuple[int, int, int], *, blocks: int = 5, dim: int = 64):
+    `padding`: of the two 3 x 3 convolutions that halve the image, torch's or Keras's (see the top of this file).
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], *, blocks: int = 5, dim: int = 64, padding: str = "torch"):
         super().__init__()
         _check_size("resnet_v1", image_shape)
+        one_of("padding", padding, ("torch", "keras"))
         self.dim = dim
         layers: list[nn.Module] = [_convolution(image_shape[0], 16, 3), _batchnorm(16), nn.ReLU()]
-        inputs = 16
+        inputs, (_, height, width) = 16, image_shape
         for stage, outputs in enumerate((16, 32, 64)):
             for block in range(blocks):
-                layers.append(BasicBlock(inputs, outputs, stride=2 if stage > 0 and block == 0 else 1))
+                halves = stage > 0 and block == 0
+                zeros = (width % 2, 1, height % 2, 1) if halves and padding == "keras" else None
+                layers.append(BasicBlock(inputs, outputs, stride=2 if halves else 1, zeros=zeros))
+                if halves:
+                    height, width = (height + 1) // 2, (width + 1) // 2
                 inputs = outputs
         self.layers = nn.Sequential(*layers)
         self.to_features = _pooled_linear(inputs, dim)
