@@ -62,7 +62,8 @@ def _matrix(path: Path) -> np.ndarray:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
+    with open(path, "rb") as file:
+        return np.load(file, allow_pickle=False)
 
 
 def _read_mat(path: Path) -> np.ndarray:

@@ -32,7 +32,8 @@ def packed(num_classes: int, dim: int, *, seed: int, progress: Callable[[int, in
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """The unit vectors in a file, or None where there is none of this shape that holds nothing else."""
     try:
-        found = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
     if not isinstance(found, np.ndarray) or found.shape != shape or found.dtype != np.float64:
