@@ -74,6 +74,9 @@ def test_superclasses_may_differ_in_size_or_hold_one_class_each():
     ("superclasses", "dim", "inner", "message"),
     [
         ([0, 0, 2], 9, 0.5, r"no class has superclass 1 of 0\.\.2"),
+        ([0, 10**15], 9, 0.5, r"no class has superclass 1 of 0\.\."),
+        ([0, 2**70], 9, 0.5, "one integer for each class, from 0"),
+        ([], 9, 0.5, "num_classes and dim must be at least 1, got 0 and 9"),
         ([0, -1], 9, 0.5, "one integer for each class, from 0"),
         (torch.tensor([0.5, 1.0]), 9, 0.5, "one integer for each class, from 0"),
         ([0, 0, 1, 1, 2, 2], 2, 0.5, "3 superclasses of up to 2 classes do not fit into dim 2: raise dim to 3"),

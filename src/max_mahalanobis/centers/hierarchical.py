@@ -50,7 +50,7 @@ def hierarchical_centers(
     Raises:
         UserError: superclasses not numbered 0 ... S - 1, `inner` outside (0, 1), or too few dimensions.
     """
-    owners = torch.as_tensor(superclass_of)
+    owners = _numbers(superclass_of)
     check_sizes(len(owners), dim)
     check_norm(norm)
     if not 0 < inner < 1:
@@ -72,11 +72,20 @@ def hierarchical_centers(
     return norm * torch.cat([(1 - inner**2) ** 0.5 * outer, inner * within], dim=1)
 
 
+def _numbers(superclass_of: Sequence[int] | Tensor) -> Tensor:
+    try:
+        owners = torch.as_tensor(superclass_of)
+    except (TypeError, ValueError, RuntimeError):  # words, ragged lists, more than 64 bits
+        owners = torch.empty(0, 0)
+    if owners.ndim != 1 or (len(owners) and (owners.is_floating_point() or owners.min() < 0)):
+        raise UserError("superclasses must be one integer for each class, from 0")
+    return owners
+
+
 def _sizes(owners: Tensor) -> list[int]:
     """How many classes each superclass has."""
-    if owners.ndim != 1 or owners.is_floating_point() or owners.min() < 0:
-        raise UserError("superclasses must be one integer for each class, from 0")
-    sizes = torch.bincount(owners.long()).tolist()
-    if 0 in sizes:
-        raise UserError(f"no class has superclass {sizes.index(0)} of 0..{len(sizes) - 1}: number them without gaps")
-    return sizes
+    last = int(owners.max())
+    unused = set(range(min(last, len(owners)) + 1)) - set(owners.tolist())
+    if unused:
+        raise UserError(f"no class has superclass {min(unused)} of 0..{last}: number them without gaps")
+    return torch.bincount(owners.long()).tolist()

@@ -45,9 +45,11 @@ def cosines_of(centers: np.ndarray) -> np.ndarray:
 
 def _draw_points(axes: Axes, centers: np.ndarray) -> None:
     count, dim = centers.shape
-    flat = np.pad(centers, ((0, 0), (0, 3 - dim)))
-    seen = flat @ VIEW if dim == 3 else flat
     radius = np.linalg.norm(centers, axis=1).max()
+    if dim == 3:
+        seen = centers @ VIEW
+    else:
+        seen = np.column_stack([centers, np.zeros((count, 2 - dim)), np.full(count, radius)])  # all of it is near
     round_ = np.linspace(0, 2 * math.pi, 241)
     axes.plot(radius * np.cos(round_), radius * np.sin(round_), color=GRID, linewidth=1)
     for i, j in _closest(cosines_of(centers)):
