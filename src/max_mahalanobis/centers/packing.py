@@ -26,8 +26,8 @@ def pack(
     largest cosine from above within log(pairs) / b, at growing sharpness b. Starts differ: every second is antipodal
     (where the number is even), which descent keeps and many of the best codes are; some begin sharp, since gentle ones
     tend to end alike. The best end points of small sizes are finished by `sharpen`, to about 1e-12. Large sizes have
-    fewer starts and iterations; memory stays near 100 MB. The same every time
-    on one machine; another's rounding may lead large sizes to another optimum.
+    fewer starts and iterations; memory stays near 100 MB. The same every time on one machine; the rounding of another
+    may lead large sizes to another optimum.
     """
     cost = num_classes**2 * (dim + 16)  # of a gradient: the exponentials take as long as 16 dimensions
     iterations = int(np.clip(2.5e11 / cost / len(SHARPNESS), 10, ITERATIONS))
