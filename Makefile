@@ -44,6 +44,7 @@ bench: $(PEERS)  ## our speed beside peers and beside the bare loop
 	$(BIN)/python benchmarks/attack_speed.py
 	$(BIN)/python benchmarks/suite_speed.py
 	$(BIN)/python benchmarks/head_speed.py
+	$(BIN)/python benchmarks/centers_speed.py
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -30,6 +31,10 @@ COMMANDS = (
     "centers --classes 1",
     "plan --images 1000",
     "plan --precision 2 --accuracy 100",
+    "centers --classes 10 --dim 2 --plot centers.svg",
+    "centers --kind file --file centers.npy --norm 1",
+    "centers --kind hierarchical --superclasses 0 0 1 1 1",
+    "train --out planar --dim 2 --epochs 1 --quiet",
 )
 
 
@@ -141,6 +146,25 @@ def test_a_plan_does_not_wait_for_torch(tmp_path):
         "except SystemExit as stop: print(stop.code, 'torch' in sys.modules)",
     )
     assert python("-c", "\n".join(lines), cwd=tmp_path).stdout.splitlines()[-1] == "0 False"
+
+
+def test_centers_of_any_kind_say_where_they_stand_and_are_drawn(done, folder):
+    plane = done["centers --classes 10 --dim 2 --plot centers.svg"]
+    assert plane["out"] == (
+        "10 centers in 2 dimensions, norm 10: a regular polygon, the optimum\n"
+        "smallest angle 36 degrees, largest cosine 0.809017, smallest distance 6.18034\n"
+        "wrote centers.svg\n"
+    )
+    assert ET.parse(folder / "centers.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    again = done["centers --kind file --file centers.npy --norm 1"]
+    assert again["out"].splitlines()[0] == "3 centers in 5 dimensions, norm 1: from a file"
+    groups = done["centers --kind hierarchical --superclasses 0 0 1 1 1"]["out"].splitlines()
+    assert groups[0] == "5 centers in 4 dimensions, norm 10: hierarchical"
+
+
+def test_ten_classes_train_on_two_features(done, folder):
+    assert done["train --out planar --dim 2 --epochs 1 --quiet"]["out"] == "trained planar\n"
+    assert tomllib.loads((folder / "planar" / "recipe.toml").read_text())["dim"] == 2
 
 
 def test_help_and_version_import_nothing_heavy_and_take_no_time(tmp_path):

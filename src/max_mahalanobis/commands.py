@@ -13,9 +13,11 @@ from .errors import UserError
 from .files import write_atomically
 from .recipe import check_eps, check_seed
 from .runs import check_free, create_run, facts_of, load_classifier, open_run
-from .terminal import attack_progress, print_reading, print_tables, say, training_progress
+from .terminal import attack_progress, centers_progress, print_reading, print_tables, say, training_progress
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .data import Dataset
     from .evaluation import Suite
     from .recipe import Recipe
@@ -35,23 +37,22 @@ def quickstart(asked: options.Quickstart) -> None:
 
 
 def centers(asked: options.Centers) -> None:
-    """Print the geometry of the simplex and, if asked, write it."""
-    import numpy as np
+    """Print the geometry of centers and, if asked, write and draw them."""
+    from .centers.description import describe
 
-    from .centers import max_mahalanobis_centers
-
-    dim = max(1, asked.classes - 1) if asked.dim is None else asked.dim
-    if asked.out is not None and asked.out.exists() and not asked.overwrite:
-        raise UserError(f"{asked.out} exists: replace it with --overwrite")
-    found = max_mahalanobis_centers(asked.classes, dim, norm=asked.norm)
-    print(f"{asked.classes} centers in {dim} dimensions, norm {asked.norm:g}: a regular simplex, the optimum")
-    if asked.classes > 1:
-        print(f"distance of two centers {(found[0] - found[1]).norm():.6g}, cosine {-1 / (asked.classes - 1):.6g}")
-    if asked.out is not None:
-        buffer = io.BytesIO()
-        np.save(buffer, found.numpy(), allow_pickle=False)
-        write_atomically(asked.out, buffer.getvalue())
-        print(f"wrote {asked.out}")
+    check_seed(asked.seed)
+    _use(asked.machine)
+    if asked.plot is not None and asked.plot.suffix != ".svg":
+        raise UserError(f"--plot {asked.plot} must end in .svg")
+    for path in (asked.out, asked.plot):
+        if path is not None and path.exists() and not asked.overwrite:
+            raise UserError(f"{path} exists: replace it with --overwrite")
+    found = _make_centers(asked)
+    print("\n".join(describe(asked.kind, found)))
+    for path, contents in ((asked.out, _as_npy), (asked.plot, _as_picture)):
+        if path is not None:
+            write_atomically(path, contents(found))
+            print(f"wrote {path}")
 
 
 def train(asked: options.Train) -> None:
@@ -248,6 +249,33 @@ COMMANDS: dict[type, Callable] = {
     options.Plan: plan,
     options.ImportKeras: import_keras,
 }
+
+
+def _make_centers(asked: options.Centers) -> "Tensor":
+    from .centers import make_centers, read_centers
+
+    if asked.kind == "file" and asked.file is not None:
+        return read_centers(asked.file, num_classes=asked.classes, dim=asked.dim, norm=asked.norm)
+    grouped = asked.kind == "hierarchical"
+    classes = asked.classes if asked.classes is not None else len(asked.superclasses) or (100 if grouped else 10)
+    dim = asked.dim if asked.dim is not None else classes if asked.kind == "orthonormal" else max(1, classes - 1)
+    settings = {"norm": asked.norm, "seed": asked.seed, "superclasses": asked.superclasses or None, "file": asked.file}
+    with centers_progress(f"{classes} centers", quiet=asked.machine.quiet) as show:
+        return make_centers(asked.kind, classes, dim, **settings, progress=show)
+
+
+def _as_npy(centers: "Tensor") -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, centers.numpy(), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _as_picture(centers: "Tensor") -> bytes:
+    from .reports.figures import as_document, centers_drawing
+
+    return as_document(centers_drawing(centers.numpy())).encode()
 
 
 def _use(machine: options.Machine, *, mps: bool = True) -> str:

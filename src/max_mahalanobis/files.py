@@ -10,6 +10,13 @@ from typing import Any
 from .errors import UserError
 
 
+def cache_folder() -> Path:
+    """Where downloads, and what took long to compute, are kept: `MMC_CACHE`, or the user's cache folder."""
+    import pooch
+
+    return Path(os.environ.get("MMC_CACHE") or pooch.os_cache("max_mahalanobis")).expanduser()
+
+
 def write_atomically(path: Path, contents: bytes) -> None:
     """Either the whole new file or the old one, whatever happens in between.
 

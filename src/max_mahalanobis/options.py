@@ -61,20 +61,29 @@ class Quickstart:
 
 @dataclass(frozen=True)
 class Centers:
-    """Where class centers stand: their geometry, and a .npy file of them."""
+    """Where class centers stand: their geometry beside the best possible, a .npy file and a picture of them."""
 
-    classes: int = 10
-    """number of classes"""
+    classes: int | None = None
+    """number of classes (10; hierarchical and file: what they have)"""
     dim: int | None = None
-    """number of features (classes - 1)"""
+    """number of features (classes - 1, enough for a simplex; orthonormal: classes; file: what it has)"""
     norm: float = 10.0
     """length of each center"""
+    kind: Literal["maximal", "random", "orthonormal", "hierarchical", "file"] = "maximal"
+    """maximal: as far apart as geometry allows; random: uniform on the sphere; orthonormal: on the axes; hierarchical:
+    classes near their superclass; file: those of --file"""
+    file: Path | None = None
+    """centers to look at, .npy or the authors' .mat, scaled to --norm"""
+    superclasses: tuple[int, ...] = ()
+    """hierarchical: the superclass of each class, from 0 (CIFAR-100's where there are 100 classes)"""
     out: Path | None = None
     """write them here (.npy, float64, classes x dim)"""
+    plot: Path | None = None
+    """draw them here (.svg): points in up to 3 dimensions, beyond that the cosines of all pairs"""
     overwrite: bool = False
-    """replace the file"""
+    """replace the files"""
     seed: int = 0
-    """unused: the simplex has nothing random"""
+    """of random centers, and of the search where more than 2 dim classes have no closed form"""
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 
 

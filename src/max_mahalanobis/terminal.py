@@ -75,6 +75,14 @@ def attack_progress(name: str, *, quiet: bool) -> Iterator[Callable[[str, int, i
         yield show
 
 
+@contextmanager
+def centers_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Shows how far the search for centers is; takes what `max_mahalanobis_centers` reports."""
+    with _bar(quiet, "stages") as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def _bar(quiet: bool, note: str) -> Progress:
     console = Console(stderr=True)
     return Progress(

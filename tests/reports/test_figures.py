@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from made import make_curve, make_pictures, make_run
 
-from max_mahalanobis.reports.figures import budget_drawings, examples_drawing, features_drawing, training_drawing
+from max_mahalanobis.reports.figures import (
+    as_document,
+    budget_drawings,
+    centers_drawing,
+    examples_drawing,
+    features_drawing,
+    training_drawing,
+)
+from max_mahalanobis.reports.figures.centers import VIEW
 from max_mahalanobis.reports.figures.examples import amplified
 from max_mahalanobis.reports.figures.features import principal_plane
 from max_mahalanobis.reports.figures.training import epochs
@@ -90,3 +98,17 @@ def test_color_images_are_drawn_too(mmc):
 def test_an_epoch_trained_twice_counts_once():
     lines = [{"event": "start"}, {"epoch": 2, "loss": 3.0}, {"epoch": 1, "loss": 4.0}, {"epoch": 2, "loss": 1.0}]
     assert [(line["epoch"], line["loss"]) for line in epochs(lines)] == [(1, 4.0), (2, 1.0)]
+
+
+@pytest.mark.parametrize(("shape", "said"), [((2, 1), -1), ((1, 4), None), ((4, 2), 0), ((6, 3), 0), ((40, 30), 0)])
+def test_centers_are_drawn_in_any_dimension_and_described(shape, said):
+    corners = np.concatenate([np.eye(shape[1]), -np.eye(shape[1])])
+    document = as_document(centers_drawing(7 * corners[: shape[0]]))
+    words = "".join(ET.fromstring(document).itertext())
+    assert f"{shape[0]} class centers in {shape[1]} dimensions" in words
+    assert said is None or f"largest cosine of two {said}." in words
+    assert "currentColor" not in document
+
+
+def test_the_view_of_a_sphere_is_a_rotation():
+    np.testing.assert_allclose(VIEW @ VIEW.T, np.eye(3), atol=1e-12)

@@ -160,5 +160,5 @@ def test_a_loss_that_is_not_finite_stops_the_training_with_the_remedy(digits):
 
 
 def test_more_classes_than_features_can_hold_are_refused(digits):
-    with pytest.raises(UserError, match="10 classes need dim >= 9 for a simplex, got 4"):
-        train(Recipe(dim=4), digits, device="cpu")
+    with pytest.raises(UserError, match="10 classes do not fit into dim 1, a line holds two: raise dim to 2 or more"):
+        train(Recipe(dim=1), digits, device="cpu")

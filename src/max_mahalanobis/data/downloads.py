@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import cache_folder
 from .catalogue import PublishedFile, Source
 from .hashes import has_hash
 from .readers.arrays import one_line
@@ -14,13 +15,6 @@ from .readers.arrays import one_line
 ATTEMPTS = 3
 _TIMEOUT = 30  # seconds without a byte
 _CHUNK = 1 << 16
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: `MMC_CACHE`, or the user's cache folder."""
-    import pooch
-
-    return Path(os.environ.get("MMC_CACHE") or pooch.os_cache("max_mahalanobis")).expanduser()
 
 
 def cached_folder(source: Source, *, download: bool, progress: bool) -> Path:

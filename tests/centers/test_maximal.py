@@ -1,9 +1,11 @@
+import math
 import time
 
 import pytest
 import torch
 
 from max_mahalanobis.centers import max_mahalanobis_centers
+from max_mahalanobis.centers.maximal import construction
 from max_mahalanobis.errors import UserError
 
 
@@ -19,7 +21,9 @@ def authors_double_loop(num_classes: int, dim: int) -> torch.Tensor:
     return centers
 
 
-@pytest.mark.parametrize(("num_classes", "dim"), [(1, 1), (2, 1), (3, 2), (10, 9), (10, 256), (37, 64), (1000, 2048)])
+@pytest.mark.parametrize(
+    ("num_classes", "dim"), [(1, 1), (2, 1), (3, 2), (10, 9), (10, 256), (100, 256), (37, 64), (1000, 2048)]
+)
 @pytest.mark.parametrize("norm", [1.0, 10.0])
 def test_gram_matrix_is_the_simplex(num_classes, dim, norm):
     centers = max_mahalanobis_centers(num_classes, dim, norm=norm)
@@ -57,9 +61,28 @@ def test_dtype_changes_the_result_only():
     )
 
 
-def test_more_classes_than_a_simplex_holds_names_the_remedy():
-    with pytest.raises(UserError, match=r"^10 classes need dim >= 9 for a simplex, got 8: raise dim to that$"):
-        max_mahalanobis_centers(10, 8)
+@pytest.mark.parametrize("num_classes", [3, 10])
+def test_more_than_two_classes_in_dim_1_name_the_remedy(num_classes):
+    with pytest.raises(UserError, match=f"^{num_classes} classes do not fit into dim 1, a line holds two: raise dim"):
+        max_mahalanobis_centers(num_classes, 1)
+
+
+@pytest.mark.parametrize(("num_classes", "dim"), [(4, 2), (5, 3), (6, 3), (100, 64), (128, 64), (66, 64)])
+def test_up_to_twice_dim_classes_have_a_largest_cosine_of_exactly_0(num_classes, dim):
+    centers = max_mahalanobis_centers(num_classes, dim, norm=3)
+    gram = centers @ centers.T
+    assert (gram.diagonal() == 9).all()
+    assert set((gram - 9 * torch.eye(num_classes)).unique().tolist()) == {-9.0, 0.0}
+    assert construction(num_classes, dim) == "cross-polytope"
+
+
+@pytest.mark.parametrize("num_classes", [5, 10, 37])
+def test_in_the_plane_they_are_a_regular_polygon(num_classes):
+    centers = max_mahalanobis_centers(num_classes, 2)
+    sides = (centers - centers.roll(1, dims=0)).norm(dim=1)
+    expected = torch.full_like(sides, 20 * math.sin(math.pi / num_classes))
+    torch.testing.assert_close(sides, expected, rtol=0, atol=1e-12)
+    assert centers.sum(dim=0).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("norm", [0, -1, float("nan"), float("inf")])
