@@ -1,4 +1,4 @@
-"""The command line: `mmc quickstart | centers | train | evaluate | report`.
+"""The command line: `mmc quickstart | centers | train | evaluate | report | density`.
 
 Results go to stdout, progress to stderr. Exit codes: 0 done, 1 failed (training diverged, an internal error),
 2 something the user can put right, 130 Ctrl-C, 141 the reader of stdout left, 143 SIGTERM.

@@ -174,12 +174,34 @@ def report(asked: options.Report) -> None:
     print(f"\nThe page: {asked.out}")
 
 
+def density(asked: options.Density) -> None:
+    """Measure the features of runs; drawings, numbers and a page into a folder."""
+    from .experiments.densities import tell
+
+    check_seed(asked.seed)
+    if not asked.runs:
+        raise UserError("no runs named: mmc density runs/a runs/b")
+    if asked.images < 1:
+        raise UserError(f"--images {asked.images} must be at least 1")
+    tell(
+        asked.runs,
+        asked.out,
+        load=lambda run: _load_data(run.recipe, asked.files, run.trained_on, quiet=asked.machine.quiet),
+        images=asked.images,
+        convention=asked.convention,
+        device=_use(asked.machine),
+        seed=asked.seed,
+        overwrite=asked.overwrite,
+    )
+
+
 COMMANDS: dict[type, Callable] = {
     options.Quickstart: quickstart,
     options.Centers: centers,
     options.Train: train,
     options.Evaluate: evaluate,
     options.Report: report,
+    options.Density: density,
 }
 
 

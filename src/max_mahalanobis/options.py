@@ -152,13 +152,34 @@ class Report:
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 
 
-Command = Quickstart | Centers | Train | Evaluate | Report
+@dataclass(frozen=True)
+class Density:
+    """Measure and draw how densely the features of trained runs lie: the paper's argument for its loss."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """run folders"""
+    out: Path = Path("density")
+    """folder for the drawings, their numbers and the page"""
+    overwrite: bool = False
+    """replace an earlier one"""
+    images: int = 10000
+    """most images of each split, from the first; densities count them"""
+    convention: Literal["volume", "surface"] = "volume"
+    """number in a shell over its volume, or per unit of loss over its surface, as the paper prints"""
+    seed: int = 0
+    """of the animation"""
+    files: Annotated[Files, Flat] = field(default_factory=Files)
+    machine: Annotated[Machine, Flat] = field(default_factory=Machine)
+
+
+Command = Quickstart | Centers | Train | Evaluate | Report | Density
 COMMANDS: dict[str, type[Command]] = {
     "quickstart": Quickstart,
     "centers": Centers,
     "train": Train,
     "evaluate": Evaluate,
     "report": Report,
+    "density": Density,
 }
 
 

@@ -1,7 +1,8 @@
 """Where a loss of the g-SCE family is constant, with the sample density theorems 1 and 2 read off from there.
 
-Pang et al. 2020, section 3 (https://arxiv.org/abs/1905.10626). Against its strongest wrong class k~, a feature of class
-k has the loss log(1 + exp(h_k~ - h_k)) in nats, h_i(z) = -sigma_i ||z - mu_i||^2 + B_i. With C_e = e^C - 1 it is C where
+Pang et al. 2020, section 3 (https://arxiv.org/abs/1905.10626). Against its strongest wrong class k~, a feature of
+class k has the loss log(1 + exp(h_k~ - h_k)) in nats, h_i(z) = -sigma_i ||z - mu_i||^2 + B_i. With C_e = e^C - 1 it
+is C where
 
     ||z - M||^2 = B_{k,k~} + log(C_e) / (sigma_k - sigma_k~)                                    sigma_k != sigma_k~
     M           = (sigma_k mu_k - sigma_k~ mu_k~) / (sigma_k - sigma_k~)
@@ -90,7 +91,9 @@ def contour(loss: float | int, own: QuadraticClass, other: QuadraticClass) -> Sp
     if own.precision == other.precision:
         normal = 2 * own.precision * (own.center - other.center)
         level = float(own.precision * (own.center.square().sum() - other.center.square().sum()))
-        return Plane(normal, level - (own.bias - other.bias) - float(_log_odds(torch.tensor(loss, dtype=torch.float64))))
+        return Plane(
+            normal, level - (own.bias - other.bias) - float(_log_odds(torch.tensor(loss, dtype=torch.float64)))
+        )
     squared = float(_squared_radius(torch.tensor(loss, dtype=torch.float64), own, other))
     return Sphere(_middle(own, other), max(0.0, squared))
 

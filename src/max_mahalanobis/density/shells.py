@@ -28,17 +28,17 @@ class Shells(NamedTuple):
 
 
 def log_ball_volume(dim: int, radius: Tensor) -> Tensor:
-    """log of pi^(d/2) r^d / Gamma(d/2 + 1)."""
+    """Logarithm of pi^(d/2) r^d / Gamma(d/2 + 1)."""
     return dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1) + dim * radius.log()
 
 
 def log_sphere_area(dim: int, radius: Tensor) -> Tensor:
-    """log of d pi^(d/2) r^(d-1) / Gamma(d/2 + 1), the surface of the ball."""
+    """Logarithm of d pi^(d/2) r^(d-1) / Gamma(d/2 + 1), the surface of the ball."""
     return math.log(dim) + log_ball_volume(dim, radius) - radius.log()
 
 
 def log_shell_volume(dim: int, inner: Tensor, outer: Tensor) -> Tensor:
-    """log of the volume between two radii, 0 <= inner < outer; exact also where the shell is thin."""
+    """Logarithm of the volume between two radii, 0 <= inner < outer; exact also where the shell is thin."""
     return log_ball_volume(dim, outer) + (-torch.expm1(dim * (inner.log() - outer.log()))).log()
 
 

@@ -33,7 +33,6 @@ class Walk(NamedTuple):
     labels: Tensor
 
 
-
 def detour(paths: Tensor) -> Tensor:
     """Length of each path over the distance from its start to its end: (frames, points, 2) -> (points,).
 

@@ -28,8 +28,7 @@ def density_drawings(records: Sequence[dict]) -> dict[str, Drawing]:
         "distances": distances_drawing(records),
         "angle-and-norm": spread_drawing(records),
     }
-    planes = [(record["name"], plane_drawing(record, f"plane{n}")) for n, record in enumerate(records)]
-    return named | {f"features-{number}": drawing for number, (_, drawing) in enumerate(planes)}
+    return named | {f"features-{n}": plane_drawing(record, f"plane{n}") for n, record in enumerate(records)}
 
 
 def loss_drawing(records: Sequence[dict]) -> Drawing:
@@ -48,9 +47,9 @@ def loss_drawing(records: Sequence[dict]) -> Drawing:
         right.set(xlabel="features with a smaller loss, %", title=SCALES["scale_free"][0])
         _finish(figure, (left, right), records)
         caption = (
-            "Features in ten bins of equal counts by their loss; the density is that of the shell around the own center "
-            f"in which a feature lies, the median of its bin. Losses of different heads are different quantities. "
-            f"{_centers(records)} {SCALE_NOTE}"
+            "Features in ten bins of equal counts by their loss; the density is that of the shell around the own "
+            "center in which a feature lies, the median of its bin. Losses of different heads are different "
+            f"quantities. {_centers(records)} {SCALE_NOTE}"
         )
         return render(figure, "loss", f"Sample density against loss. {_said(records)}", caption, "Density against loss")
 
@@ -159,7 +158,7 @@ def plane_drawing(record: dict, key: str) -> Drawing:
             mine = [point for point, own in zip(plane["points"], plane["labels"], strict=True) if own == label]
             color = color_of(label, CLASS_COLORS)
             axes.plot(*zip(*mine, strict=True), "o", color=color, markersize=3.2, alpha=0.7, markeredgewidth=0)
-        stars = dict(color=INK, markersize=13, markeredgecolor="white", markeredgewidth=0.7, zorder=5)
+        stars = {"color": INK, "markersize": 13, "markeredgecolor": "white", "markeredgewidth": 0.7, "zorder": 5}
         axes.plot(*zip(*plane["centers"], strict=True), "*", **stars)
         axes.set_aspect("equal", adjustable="box")
         share = plane["variance"]

@@ -26,13 +26,11 @@ def pull_drawing(pull: dict[str, np.ndarray]) -> Drawing:
             axes.plot(*pull["centers"][:1].T, "*", color=color_of(1), markersize=15)
             axes.set_aspect("equal", adjustable="box")
             axes.set(title=words)
-        alt = (
-            "Arrows on a grid of the plane: SCE's run past the class's own center and never end, MMC's all end in it."
-        )
+        alt = "Arrows on a grid of the plane: SCE's run past the class's own center and never end, MMC's all end in it."
         caption = (
             "Where each loss pushes a feature of the class whose center is the large star. SCE's push depends on the "
-            "other classes, fades behind the center and is zero nowhere; MMC's ends in the center, from everywhere. The "
-            "weights of SCE are the same three centers; arrows are one step of rate 1/8."
+            "other classes, fades behind the center and is zero nowhere; MMC's ends in the center, from everywhere. "
+            "The weights of SCE are the same three centers; arrows are one step of rate 1/8."
         )
         return render(figure, "pull", alt, caption, "The pull of two losses")
 
@@ -76,9 +74,9 @@ def _draw_walk(
     for label in np.unique(walk["labels"]):
         mine = walk["positions"][number][walk["labels"] == label]
         draw.point(on_panel(mine), fill=FIRST_CLASS + int(label) % 3)
-    for point in range(min(TRACKED, len(walk["labels"]))):
-        if number:
-            draw.line(on_panel(walk["positions"][: number + 1, point]), fill=DARK)
+    for point in range(min(TRACKED, len(walk["labels"])) if number else 0):
+        color = FIRST_CLASS + int(walk["labels"][point]) % 3
+        draw.line(on_panel(walk["positions"][: number + 1, point]), fill=color, width=2)
     for goal in range(walk["goals"].shape[1]):
         ((x, y),) = on_panel(walk["goals"][number][goal][None])
         if number:
