@@ -5,7 +5,19 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-NUMERIC = ("attacks", "centers", "draws", "evaluation", "heads", "losses", "models", "threats", "training", "types")
+NUMERIC = (
+    "attacks",
+    "centers",
+    "density",
+    "draws",
+    "evaluation",
+    "heads",
+    "losses",
+    "models",
+    "threats",
+    "training",
+    "types",
+)
 hook = install_import_hook([f"max_mahalanobis.{room}" for room in NUMERIC], "beartype.beartype")
 hook.__enter__()
 

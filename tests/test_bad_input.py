@@ -164,6 +164,17 @@ EVALUATION = (
      "cannot write notes.txt/c.npy (File exists): make room there, or choose another place"),
     ("quickstart over a run", "quickstart --out strangers",
      "strangers exists and was not made by mmc quickstart: choose another --out"),
+    ("density of nothing", "density", "no runs named: mmc density runs/a runs/b"),
+    ("density of no run", "density new", "no run folder at new: make one with mmc train --out new"),
+    ("density before training has ended", "density unfinished",
+     "unfinished has no weights yet: finish it with mmc train --out unfinished --resume"),
+    ("density of damaged weights", "density run damaged",
+     "damaged/weights.safetensors is damaged (its checksum does not match): restore it or train again"),
+    ("density over a folder not ours", "density run --out strangers --overwrite",
+     "strangers exists and was not made by mmc density: choose another --out"),
+    ("density over a file", "density run --out notes.txt", "notes.txt is a file: choose another --out"),
+    ("density of no images", "density run --images 0", "--images 0 must be at least 1"),
+    ("density with a negative seed", "density run --seed -1", "seed -1 must lie in [0, 2^62)"),
     ("quickstart with a negative seed", "quickstart --seed -1", "seed -1 must lie in [0, 2^62)"),
 )  # fmt: skip
 

@@ -45,7 +45,7 @@ def measure(model: Classifier, split: Split, *, batch_size: int = 512) -> Measur
 
     The head computes in float64: in float32 many a softmax loss is 0.
     """
-    device = next(model.parameters()).device
+    device = next(model.parameters(), torch.empty(0)).device
     head = deepcopy(model.head).cpu().double().eval()
     parts = []
     with undisturbed(model), torch.no_grad():

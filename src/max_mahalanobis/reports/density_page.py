@@ -28,17 +28,19 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
 
 
 def write_folder(records: Sequence[dict], folder: Path, *, toys: Sequence[Drawing], animation: bytes) -> Path:
-    """Write the numbers, every drawing, the animation and the page; the page's path. Numbers come last.
+    """Write the numbers, every drawing, the animation and the page; the page's path. Old drawings of runs leave.
 
     The page is self-contained: no network, no script. NaN and infinities, which JSON lacks, become null.
     """
+    numbers = {"schema": SCHEMA, "logarithms": "natural", "runs": [_finite(record) for record in records]}
+    write_atomically(folder / NUMBERS, (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
+    for old in folder.glob("features-*.svg"):
+        old.unlink()
     drawings = density_drawings(records) | {f"toy-{number}": drawing for number, drawing in enumerate(toys)}
     for name, drawing in drawings.items():
         write_atomically(folder / f"{name}.svg", _alone(drawing.svg).encode())
     write_atomically(folder / ANIMATION, animation)
     write_atomically(folder / PAGE, _page(records, list(drawings.values()), animation).encode())
-    numbers = {"schema": SCHEMA, "logarithms": "natural", "runs": [_finite(record) for record in records]}
-    write_atomically(folder / NUMBERS, (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
     return folder / PAGE
 
 

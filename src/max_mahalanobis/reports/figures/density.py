@@ -12,6 +12,10 @@ SCALES = {  # by a record's key: the words for a panel, and the unit of its leng
     "raw": ("each model's own lengths", "the model's own unit"),
     "scale_free": ("scale-free", "mean distance of two class centers"),
 }
+COUNTED = {
+    "volume": "the number of features in a shell over its volume",
+    "surface": "the number of features in a shell per unit of half the squared distance, over its area",
+}
 SCALE_NOTE = (
     "Scale-free lengths are divided by the mean distance of two class centers, so that models of different scale "
     "compare; in each model's own lengths they do not."
@@ -40,9 +44,7 @@ def loss_drawing(records: Sequence[dict]) -> Drawing:
                 positive = [row for row in rows if row["loss"] > 0]
                 _line(left, [r["loss"] for r in positive], [r["raw"] for r in positive], number, split)
                 _line(right, [100 * r["share"] for r in rows], [r["scale_free"] for r in rows], number, split)
-        left.set_xscale("log")
-        left.xaxis.set_major_formatter("{x:g}")  # the default one writes 10^n in TeX
-        left.xaxis.set_minor_formatter("")
+        _log_x(left)
         left.set(xlabel="training loss", ylabel=_unit(records), title=SCALES["raw"][0])
         right.set(xlabel="features with a smaller loss, %", title=SCALES["scale_free"][0])
         _finish(figure, (left, right), records)
@@ -65,12 +67,13 @@ def shells_drawing(records: Sequence[dict]) -> Drawing:
                     radii = [edge / record["scale"] for edge in shells["edges"][1:]]
                     look = {"linewidth": 2.4, "zorder": 3} if whole else {"linewidth": 0.8, "alpha": 0.55}
                     axes.plot(radii, shells["scale_free"], color=color_of(number), **look)
-            axes.set(title=split, xlabel=f"distance to own center, in {SCALES['scale_free'][1]}s")
+            axes.set(title=split, xlabel="distance to own center, scale-free")
+            _log_x(axes)
         panels[0].set_ylabel(_unit(records))
         _finish(figure, panels, records, splits=False)
         caption = (
-            "Thin lines are classes, the thick one all of them: the number of features in a shell over its volume, in "
-            f"shells of equal counts, drawn at their outer radius. {_centers(records)}"
+            f"Thin lines are classes, the thick one all of them: {COUNTED[records[0]['convention']]}, in shells of "
+            f"equal counts, drawn at their outer radius. {_centers(records)}"
         )
         return render(figure, "shells", f"Sample density by shell. {_said(records)}", caption, "Density by shell")
 
@@ -173,6 +176,12 @@ def plane_drawing(record: dict, key: str) -> Drawing:
 def _line(axes: Axes, x: Sequence[float], y: Sequence[float], number: int, split: str) -> None:
     look = {"color": color_of(number), "marker": marker_of(number), "markersize": 5, "linewidth": 1.6}
     axes.plot(x, y, SPLIT_LINES.get(split, ":"), **look)
+
+
+def _log_x(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")  # the default one writes 10^n in TeX
+    axes.xaxis.set_minor_formatter("")
 
 
 def _finish(figure, panels: Sequence[Axes], records: Sequence[dict], *, splits: bool = True, more=()) -> None:
