@@ -12,7 +12,9 @@ from PIL import Image
 from max_mahalanobis import Recipe, train
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.experiments import densities
+from max_mahalanobis.reports import density_page
 from max_mahalanobis.reports.density_page import verdict
+from max_mahalanobis.reports.figures.density import shells_drawing
 from max_mahalanobis.reports.figures.toys import walk_animation
 from max_mahalanobis.runs import create_run, facts_of, load_classifier, open_run
 
@@ -38,8 +40,19 @@ def runs(tmp_path_factory, digits):
 
 def tell(runs, out, digits, monkeypatch, **settings):
     monkeypatch.setattr(densities, "_animation", lambda seed: b"GIF89a")
-    asked = {"images": 300, "convention": "volume", "device": "cpu", "seed": 0, "overwrite": False} | settings
-    densities.tell(runs, out, load=lambda run: digits, **asked)
+    asked = {
+        "images": 300,
+        "convention": "volume",
+        "device": "cpu",
+        "seed": 0,
+        "overwrite": False,
+        "quiet": True,
+    } | settings
+    densities.tell(runs, out, load=lambda run: digits, quiet=True, **asked)
+
+
+def read(folder):
+    return json.loads((folder / "density.json").read_text())["runs"]
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +78,17 @@ def test_the_folder_has_every_drawing_its_numbers_and_a_page(told):
 
 
 def test_the_numbers_say_that_mmc_is_denser_on_equal_scale_and_by_neighbors(told):
-    numbers = json.loads((told / "density.json").read_text())
-    mmc, sce = (run["splits"]["test"] for run in numbers["runs"])
-    assert [run["name"] for run in numbers["runs"]] == ["mmc", "sce"]
+    assert [run["name"] for run in read(told)] == ["mmc", "sce"]
+    mmc, sce = (run["splits"]["test"] for run in read(told))
     for measured in ("core", "neighbors"):
         assert mmc[measured]["scale_free"] > sce[measured]["scale_free"] + 5
 
 
 def test_a_course_has_the_untrained_weights_the_kept_states_and_the_last(told, runs):
-    numbers = json.loads((told / "density.json").read_text())
-    assert [[step["epochs"] for step in run["course"]] for run in numbers["runs"]] == [[0, 1, EPOCHS], [0, EPOCHS]]
-    ends = [step["splits"]["test"]["scale_free"] for step in numbers["runs"][0]["course"]]
+    assert [[step["epochs"] for step in run["course"]] for run in read(told)] == [[0, 1, EPOCHS], [0, EPOCHS]]
+    ends = [step["splits"]["test"]["scale_free"] for step in read(told)[0]["course"]]
     assert ends[0] < ends[-1]
-    assert ends[-1] == pytest.approx(numbers["runs"][0]["splits"]["test"]["core"]["scale_free"], abs=1)
+    assert ends[-1] == pytest.approx(read(told)[0]["splits"]["test"]["core"]["scale_free"], abs=1)
 
 
 def test_untrained_weights_are_those_training_began_with(runs, digits):
@@ -108,15 +119,21 @@ def test_only_an_earlier_folder_of_ours_is_replaced_and_only_when_asked(told, ru
         tell(runs[:1], tmp_path / "notes.txt", digits, monkeypatch)
 
 
-def test_replacing_leaves_no_drawing_of_a_run_that_left(told, runs, tmp_path, digits, monkeypatch):
+def test_replacing_leaves_no_drawing_of_a_run_that_left(told, tmp_path, monkeypatch):
     shutil.copytree(told, tmp_path / "again")
-    tell(runs[:1], tmp_path / "again", digits, monkeypatch, overwrite=True, convention="surface")
-    assert not (tmp_path / "again" / "features-1.svg").exists()
-    assert "per unit of half the squared distance" in (tmp_path / "again" / "density.html").read_text()
+    monkeypatch.setattr(density_page, "density_drawings", lambda records: {})
+    density_page.write_folder([read(told)[0]], tmp_path / "again", toys=[], animation=b"GIF89a")
+    assert list((tmp_path / "again").glob("features-*.svg")) == []
+
+
+def test_the_drawing_says_which_convention_it_shows(told):
+    record = read(told)[0]
+    for convention, words in (("volume", "over its volume"), ("surface", "per unit of half the squared distance")):
+        assert words in shells_drawing([record | {"convention": convention}]).caption
 
 
 def test_features_of_different_dimensions_are_not_ranked(told):
-    one, two = json.loads((told / "density.json").read_text())["runs"]
+    one, two = read(told)
     assert verdict([one]).startswith("mmc: train ")
     assert verdict([one, two | {"dim": 2}]) == (
         "The features have different numbers of dimensions: their densities have different units."

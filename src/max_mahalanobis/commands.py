@@ -192,6 +192,7 @@ def density(asked: options.Density) -> None:
         device=_use(asked.machine),
         seed=asked.seed,
         overwrite=asked.overwrite,
+        quiet=asked.machine.quiet,
     )
 
 

@@ -15,6 +15,7 @@ from ..models import Classifier, build
 from ..reports.density_page import check_folder, verdict, write_folder
 from ..reports.figures.toys import pull_drawing, walk_animation
 from ..runs import Run, load_classifier, load_tensors, open_run
+from ..terminal import say
 
 COURSE_IMAGES = 2000  # of a split, for every point of a course
 BATCH_SIZES = (1000, 20, 5)
@@ -31,6 +32,7 @@ def tell(
     device: str,
     seed: int,
     overwrite: bool,
+    quiet: bool,
 ) -> None:
     """Measure the runs, write the folder, print the verdict with the page's place."""
     check_folder(out, overwrite=overwrite)
@@ -40,6 +42,7 @@ def tell(
     records = []
     for run, model in zip(runs, models, strict=True):
         name = run.name if names.count(run.name) == 1 else f"{run.name} ({run.path})"
+        say(f"measuring {name}", quiet=quiet)
         records.append({"name": name} | _record(run, model, load(run), images, convention, device))
     page = write_folder(records, out, toys=[pull_drawing(_arrays(pull_of_losses()))], animation=_animation(seed))
     for record in records:
