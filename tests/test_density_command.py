@@ -40,14 +40,7 @@ def runs(tmp_path_factory, digits):
 
 def tell(runs, out, digits, monkeypatch, **settings):
     monkeypatch.setattr(densities, "_animation", lambda seed: b"GIF89a")
-    asked = {
-        "images": 300,
-        "convention": "volume",
-        "device": "cpu",
-        "seed": 0,
-        "overwrite": False,
-        "quiet": True,
-    } | settings
+    asked = {"images": 300, "convention": "volume", "device": "cpu", "seed": 0, "overwrite": False} | settings
     densities.tell(runs, out, load=lambda run: digits, quiet=True, **asked)
 
 
