@@ -8,6 +8,7 @@ from jaxtyping import install_import_hook
 NUMERIC = (
     "attacks",
     "centers",
+    "density",
     "draws",
     "evaluation",
     "heads",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from max_mahalanobis.errors import UserError
-from max_mahalanobis.options import _number, parse
+from max_mahalanobis.parser import _number, parse
 from max_mahalanobis.recipe import FORMAT, Recipe, check_eps
 
 OTHER = {  # a legal value other than the default for every field

@@ -25,7 +25,7 @@ LINES = (  # from the bottom: a room imports from lines below its own, never fro
     ("terminal",),
     ("experiments",),
     ("options",),
-    ("auditing",),
+    ("parser",),
     ("commands",),
     ("cli",),
 )
@@ -40,7 +40,7 @@ WITHOUT_TORCH = (
     "runs",
     "terminal",
     "options",
-    "auditing",
+    "parser",
     "commands",
     "cli",
 )

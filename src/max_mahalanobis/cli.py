@@ -1,4 +1,4 @@
-"""The command line: `mmc quickstart | centers | train | evaluate | audit | report | plan | import-keras`.
+"""The command line: `mmc quickstart | centers | train | evaluate | audit | report | density | plan | import-keras`.
 
 Results go to stdout, progress to stderr. Exit codes: 0 done, 1 failed (training diverged, an internal error),
 2 something the user can put right, 130 Ctrl-C, 141 the reader of stdout left, 143 SIGTERM.
@@ -40,7 +40,7 @@ def _run(arguments: list[str]) -> int:
 
         print(f"mmc {__version__}")
         return 0
-    from .options import parse
+    from .parser import parse
 
     command = parse(arguments)
     from .commands import COMMANDS  # after the parser: help needs none of what the commands import

@@ -1,68 +1,89 @@
-"""What `mmc audit` does: a run, or anybody's model with images, in; one verdict out."""
+"""The command that judges: audit, of a run or of anybody's model."""
 
 import importlib
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from . import options
-from .errors import UserError
-from .files import write_atomically
-from .recipe import check_eps, check_seed
-from .runs import load_classifier, open_run
-from .terminal import attack_progress
+from .. import options
+from ..errors import UserError
+from ..files import write_atomically
+from ..recipe import check_eps, check_seed
+from ..runs import load_classifier, open_run
+from ..terminal import attack_progress, say
+from .machine import load_split, use
 
 if TYPE_CHECKING:
-    from .evaluation import Audit
-    from .types import Model, Split
+    from ..evaluation import Audit
+    from ..types import Model, Split
 
 _MARKS = {"doubt": "!", "note": "-"}
 
 
-def audit(asked: options.Audit, *, device: str, split_of_run) -> None:
+class _Case(NamedTuple):
+    """What is audited, and where the outcome goes."""
+
+    model: "Model"
+    split: "Split"
+    names: dict[str, str]
+    eps: float
+    folder: Path
+    known: dict[str, object]
+
+
+def audit(asked: options.Audit) -> None:
     """Attack, doubt the attacks, print the verdict, and leave rows and audit.json in the run's folder or at --out."""
-    from .data import default_eps
-    from .evaluation import Journal
-    from .evaluation import audit as audit_model
-    from .models import accelerated
-    from .results import append_results
-    from .threats import make_threat
+    from ..evaluation import Journal
+    from ..evaluation import audit as audit_model
+    from ..models import accelerated
+    from ..results import append_results
+    from ..threats import make_threat
 
     _check(asked)
-    if asked.run is not None:
-        run = open_run(asked.run)
-        model, split = load_classifier(run).to(device), split_of_run(asked, run)
-        names = {"run": run.name, "data": run.recipe.data, "split": asked.split}
-        eps = default_eps(run.recipe.data, asked.threat) if asked.eps is None else asked.eps
-        folder, known = asked.out or run.path, {"selected_on": run.trained_on.get("selected_on", "nothing")}
-    else:
-        model, split = load_model(asked.model), _read_images(asked.data, asked.images)
-        names = {"run": asked.model, "data": asked.data.name, "split": ""}
-        eps, folder, known = asked.eps, asked.out or Path("audit"), {}
-    threat = make_threat(asked.threat, eps)
-    module = hasattr(model, "state_dict")
-    with attack_progress(names["run"], quiet=asked.machine.quiet) as show:
+    device = use(asked.machine, mps=False)
+    case = _case_of_run(asked, device) if asked.run is not None else _case_of_model(asked)
+    has_weights = hasattr(case.model, "state_dict")
+    with attack_progress(case.names["run"], quiet=asked.machine.quiet) as show:
         found = audit_model(
-            model,
-            split,
-            threat=threat,
+            case.model,
+            case.split,
+            threat=make_threat(asked.threat, case.eps),
             suites=asked.suite or ("audit",),
             trial_images=asked.trial_images,
-            known=known,
+            known=case.known,
             batch_size=asked.batch_size,
             seed=asked.seed,
             device=device,
-            names=names,
-            faster=partial(accelerated, compile=asked.compile) if module else None,
-            journal=Journal(folder / "evaluation", name="audit") if module else None,
+            names=case.names,
+            faster=partial(accelerated, compile=asked.compile) if has_weights else None,
+            journal=Journal(case.folder / "evaluation", name=f"audit-{os.getpid()}") if has_weights else None,
             progress=show,
         )
-    append_results(folder / "results.jsonl", found.evidence.rows)
-    write_atomically(folder / "audit.json", (json.dumps(found.to_json(), indent=1) + "\n").encode())
-    print(json.dumps(found.to_json(), indent=1) if asked.format == "json" else in_words(found, names["run"]))
-    print(f"wrote {folder / 'audit.json'}", file=sys.stderr)
+    append_results(case.folder / "results.jsonl", found.evidence.rows)
+    text = json.dumps(found.to_json(), indent=1)
+    write_atomically(case.folder / "audit.json", f"{text}\n".encode())
+    print(text if asked.format == "json" else in_words(found, case.names["run"]))
+    say(f"wrote {case.folder / 'audit.json'}", quiet=asked.machine.quiet)
+
+
+def _case_of_run(asked: options.Audit, device: str) -> _Case:
+    from ..data import default_eps
+
+    run = open_run(asked.run)
+    names = {"run": run.name, "data": run.recipe.data, "split": asked.split}
+    eps = default_eps(run.recipe.data, asked.threat) if asked.eps is None else asked.eps
+    known = {"selected_on": run.trained_on.get("selected_on", "nothing")}
+    model, split = load_classifier(run).to(device), load_split(asked, run)
+    return _Case(model, split, names, eps, asked.out or run.path, known)
+
+
+def _case_of_model(asked: options.Audit) -> _Case:
+    names = {"run": asked.model, "data": asked.data.name, "split": ""}
+    model, split = load_model(asked.model), _read_images(asked.data, asked.images)
+    return _Case(model, split, names, asked.eps, asked.out or Path("audit"), {})
 
 
 def in_words(found: "Audit", name: str) -> str:
@@ -109,8 +130,8 @@ def load_model(name: str) -> "Model":
 def _read_images(path: Path, count: int) -> "Split":
     import torch
 
-    from .data.readers.npz import read_test_images
-    from .types import Split
+    from ..data.readers.npz import read_test_images
+    from ..types import Split
 
     images, labels = (torch.from_numpy(array[:count]) for array in read_test_images(path))
     return Split(images, labels.long(), torch.arange(len(labels)))
