@@ -28,6 +28,7 @@ from ..threats import Linf
 from ..training import fill_defaults, train
 
 SUITES = ("quick", "adaptive")
+CANDIDATES = {name: {"head": name} for name in HEADS} | {"mmc_random": {"head": "mmc", "centers": "random"}}
 OBJECTIVES = ("cross_entropy", "margin", "dlr", "own_distance", "nearest_other")
 
 
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     for seed in range(asked.seeds):
         for head in asked.heads:
             name = f"{Path(asked.data).stem}-{head}-{seed}"
-            recipe = Recipe(data=asked.data, model=asked.model, head=head, epochs=asked.epochs, seed=seed)
+            recipe = Recipe(data=asked.data, model=asked.model, epochs=asked.epochs, seed=seed, **CANDIDATES[head])
             if name not in done:
                 _act(asked, name, fill_defaults(recipe), data, training)
     print(as_markdown(_table(asked, read_results(asked.out), read_lines(training, json.loads))))
@@ -56,7 +57,8 @@ def _act(asked: argparse.Namespace, name: str, recipe: Recipe, data: Dataset, tr
         print(f"{name}: left out, {error}")
         return
     model = train(recipe, data, run=run, resume=resume, device=asked.device).to(asked.device)
-    cases = [(suite, Linf(default_eps(asked.data, "linf"))) for suite in SUITES]
+    eps = default_eps(asked.data, "linf") if asked.eps is None else asked.eps
+    cases = [(suite, Linf(eps)) for suite in SUITES]
     rows = evaluate_run(run, model, data.test.first(asked.images), cases=cases, seed=recipe.seed, faster=accelerated)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     append_results(asked.out, rows)
@@ -67,7 +69,7 @@ def _act(asked: argparse.Namespace, name: str, recipe: Recipe, data: Dataset, tr
 
 def _training(run: Run, recipe: Recipe) -> dict:
     lines = read_metrics(run)
-    facts = {"run": run.name, "head": recipe.head, "seed": recipe.seed, "epochs": recipe.epochs}
+    facts = {"run": run.name, "head": run.name.split("-")[-2], "seed": recipe.seed, "epochs": recipe.epochs}
     facts |= {"recipe": recipe.fingerprint, "validation_accuracy": lines[-1]["validation_accuracy"]}
     return facts | {"seconds_per_epoch": round(min(line["seconds"] for line in lines), 3)}
 
@@ -86,8 +88,8 @@ def _table(asked: argparse.Namespace, rows: list[AttackResult], trainings: list[
         quick = [[row for row in some if row.suite == "quick" and row.attack != "fgsm"] for some in mine]
         cells = [_share([[row for row in some if row.settings["objective"] == name] for some in quick])
                  for name in OBJECTIVES]  # fmt: skip
-        total = sum(some[0].num_images for some in mine)
-        clean = share_cell(proportion(sum(some[0].num_correct for some in mine), total))
+        images = sum(some[0].num_images for some in mine)
+        clean = share_cell(proportion(sum(some[0].num_correct for some in mine), images))
         time = f"{per_epoch[head] / per_epoch.get('softmax', float('nan')):.2f}"
         lines.append((Cell(head), clean, *cells, _share(mine), Cell(time), Cell(str(len(mine)))))
     note = "In %, with 95 % intervals; worst case of quick and adaptive; time: fastest epoch over that of softmax."
@@ -105,9 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--model", default="mlp")
-    parser.add_argument("--heads", nargs="+", choices=list(HEADS), default=list(HEADS))
+    parser.add_argument("--heads", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--eps", type=float, help="Linf budget of the attacks (the data set's usual one)")
     parser.add_argument("--images", type=int, default=1000, help="of the test split, from the first")
     parser.add_argument("--out", type=Path, required=True, help="rows (.jsonl)")
     parser.add_argument("--runs", type=Path, default=Path("runs/heads"))

@@ -9,7 +9,7 @@ from ..files import write_atomically
 from .conditions import CURVE, MINIMUM_NORM
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
 from .reading import RunRecord
-from .sentences import alarms, findings, take_away
+from .sentences import alarms, findings, take_away, verdict_on
 from .tables import accuracy_tables, budget_tables, cost_tables, recipe_table
 
 TITLE = "What is left under attack"
@@ -36,6 +36,7 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
     return template.render(
         title=title,
         take_away=take_away(runs),
+        verdicts=[verdict_on(run) for run in runs if run.audit is not None],
         notes=[note for run in runs for note in run.notes],
         trained=recipe_table(runs),
         accuracy=[*accuracy_tables(runs), *budget_tables(runs)],

@@ -12,6 +12,7 @@ from ..files import read_lines
 from ..recipe import read_toml
 from ..results import AttackResult, read_results
 
+AUDIT_SCHEMA = 1  # the newest form of audit.json that is understood
 EVALUATE_FIRST = "run `mmc evaluate` on it first"
 
 
@@ -25,6 +26,7 @@ class RunRecord:
     results: list[AttackResult]
     pictures: dict[str, np.ndarray] | None
     notes: tuple[str, ...] = ()
+    audit: dict | None = None
 
     @property
     def facts(self) -> dict:
@@ -78,12 +80,32 @@ def _read_folder(folder: Path) -> RunRecord:
     rows = read_results(results)
     if not rows:
         raise UserError(f"{folder} holds no results: {EVALUATE_FIRST}")
+    record = _record(folder.resolve().name, rows)
+    audit, note = _read_audit(folder / "audit.json", record)
     return replace(
-        _record(folder.resolve().name, rows),
+        record,
+        notes=(*record.notes, *note),
+        audit=audit,
         recipe=read_toml(recipe) if recipe.exists() else None,
         metrics=read_lines(folder / "metrics.jsonl", _parse_object),
         pictures=_read_pictures(folder / "pictures.npz"),
     )
+
+
+def _read_audit(path: Path, record: RunRecord) -> tuple[dict | None, tuple[str, ...]]:
+    """The verdict of `mmc audit`, unless it is about other weights than the newest rows; and what is to say of that."""
+    if not path.exists():
+        return None, ()
+    try:
+        audit = _parse_object(path.read_text(encoding="utf-8"))
+        schema, weights = audit["schema"], audit["weights_hash"]
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}): run `mmc audit` again") from error
+    if schema > AUDIT_SCHEMA:
+        raise UserError(f"{path} has schema {schema}, this version reads up to {AUDIT_SCHEMA}: update mmc")
+    if weights != record.results[-1].weights_hash:
+        return None, (f"{record.name}: the audit of older weights is ignored; run `mmc audit` again.",)
+    return audit, ()
 
 
 def _record(name: str, rows: list[AttackResult]) -> RunRecord:

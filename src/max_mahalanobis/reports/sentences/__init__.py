@@ -1,7 +1,18 @@
 """Numbers in words: what the rows say, how sure they are, what they do not settle."""
 
+from .audited import VerdictText, verdict_on
 from .fixed import SATURATED, UNEXPLAINED, UNEXPLAINED_IN_CASCADE
 from .overall import alarms, findings, take_away
 from .words import Sentence
 
-__all__ = ["SATURATED", "UNEXPLAINED", "UNEXPLAINED_IN_CASCADE", "Sentence", "alarms", "findings", "take_away"]
+__all__ = [
+    "SATURATED",
+    "UNEXPLAINED",
+    "UNEXPLAINED_IN_CASCADE",
+    "Sentence",
+    "VerdictText",
+    "alarms",
+    "findings",
+    "take_away",
+    "verdict_on",
+]

@@ -1,0 +1,64 @@
+"""The verdict of an audit, in words."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..reading import RunRecord
+from .words import Sentence
+
+MEANING = {
+    "robust": "robust: more than half of what is right when clean holds",
+    "weak": "weak: less than half of what is right when clean holds",
+    "broken": "broken: less than a tenth of what is right when clean holds",
+    "undecided": "undecided: its interval reaches to both sides of half of the clean accuracy",
+}
+
+
+class VerdictText(NamedTuple):
+    """What the page says first of a run: its number, what that means, what overstates it, and every finding."""
+
+    name: str
+    number: str
+    meaning: str
+    reliability: Sentence
+    illusions: Sequence[Sentence]
+    findings: Sequence[Sentence]
+
+
+def verdict_on(run: RunRecord) -> VerdictText:
+    """The verdict in `run.audit`, which must be there."""
+    audit, verdict = run.audit, run.audit["verdict"]
+    low, high = (f"{100 * bound:.1f}" for bound in verdict["interval"])
+    number = (
+        f"{100 * verdict['number']:.1f} % [{low}, {high}] of {verdict['images']} images hold under "
+        f"{audit['threat']} eps {audit['eps']:.6g}; clean {100 * verdict['clean']['number']:.1f} %"
+    )
+    doubts = [finding for finding in verdict["findings"] if finding["weight"] == "doubt"]
+    because = f"doubtful: {len(doubts)} reason{'s' if len(doubts) > 1 else ''} why the true accuracy may be lower"
+    calm = "reliable: no check found a reason why the true accuracy would be lower"
+    illusions = [
+        Sentence(
+            f"{each['source']} reports {100 * each['reports']:.1f} %, {each['points']:.1f} points too much: an illusion.",
+            warns=True,
+        )
+        for each in verdict["illusion"]
+    ]
+    incomplete = (
+        [] if verdict["complete"] else [Sentence("The evaluation is incomplete: the model failed.", warns=True)]
+    )
+    return VerdictText(
+        run.name,
+        number,
+        MEANING[verdict["robustness"]],
+        Sentence(because if doubts else calm, warns=bool(doubts)),
+        [*incomplete, *illusions],
+        [_told(finding) for finding in verdict["findings"]],
+    )
+
+
+def _told(finding: dict) -> Sentence:
+    source = f" ({finding['reference']})" if finding["reference"] else ""
+    seen = f"{finding['seen'][:1].upper()}{finding['seen'][1:]}"
+    return Sentence(
+        f"{seen}. Why it matters: {finding['why']}. Next: {finding['remedy']}.{source}", finding["weight"] == "doubt"
+    )

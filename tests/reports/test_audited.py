@@ -1,0 +1,81 @@
+"""The page tells an audit's verdict first, in words; what is stale, damaged or newer is not told as true."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from made import make_row, make_run
+
+from max_mahalanobis.errors import UserError
+from max_mahalanobis.reports.page import page
+from max_mahalanobis.reports.reading import read_run
+from max_mahalanobis.reports.sentences import verdict_on
+from max_mahalanobis.results import append_results
+
+DOUBT = {
+    "check": "black_box", "weight": "doubt", "seen": "square fools 20 of 100", "why": "gradients mislead",
+    "remedy": "adapt the attack", "reference": "Athalye et al. 2018",
+}  # fmt: skip
+NOTE = DOUBT | {"check": "few_images", "weight": "note", "seen": "100 images", "reference": ""}
+
+
+def audit(**changes):
+    """What mmc audit writes."""
+    verdict = {
+        "number": 0.0, "interval": [0.0, 0.037], "images": 100, "clean": {"number": 0.99, "interval": [0.95, 1.0]},
+        "reliability": "reliable", "robustness": "broken", "findings": [], "complete": True,
+        "illusion": [{"source": "pgd-20 cross_entropy alone", "reports": 0.73, "points": 73.0}],
+    }  # fmt: skip
+    return {"schema": 1, "threat": "Linf", "eps": 0.2, "weights_hash": "w", "verdict": verdict | changes}
+
+
+def test_the_page_begins_with_the_verdict_its_meaning_and_the_illusion():
+    text = page([replace(make_run(), audit=audit())])
+    assert text.index("Verdict on") < text.index("What was trained")
+    assert "0.0 % [0.0, 3.7] of 100 images hold under Linf eps 0.2; clean 99.0 %" in text
+    assert "The model is broken: less than a tenth" in text
+    assert "The number is reliable" in text
+    assert "pgd-20 cross_entropy alone reports 73.0 %, 73.0 points too much: an illusion." in text
+
+
+def test_doubts_warn_and_notes_do_not():
+    told = verdict_on(replace(make_run(), audit=audit(reliability="doubtful", findings=[DOUBT, NOTE], complete=False)))
+    assert told.reliability.warns
+    assert told.reliability.text.startswith("doubtful: 1 reason why")
+    assert [finding.warns for finding in told.findings] == [True, False]
+    assert told.findings[0].text == (
+        "Square fools 20 of 100. Why it matters: gradients mislead. Next: adapt the attack. (Athalye et al. 2018)"
+    )
+    assert "incomplete" in told.illusions[0].text
+
+
+def test_a_run_without_an_audit_has_no_verdict():
+    assert "Verdict on" not in page([make_run()])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    row = make_row("run")
+    append_results(tmp_path / "results.jsonl", [row])
+    (tmp_path / "audit.json").write_text(json.dumps(audit() | {"weights_hash": row.weights_hash}))
+    return tmp_path
+
+
+def test_the_audit_of_the_newest_weights_is_read(folder):
+    assert read_run(folder).audit["verdict"]["robustness"] == "broken"
+
+
+def test_the_audit_of_other_weights_is_named_and_left_out(folder):
+    (folder / "audit.json").write_text(json.dumps(audit() | {"weights_hash": "other"}))
+    run = read_run(folder)
+    assert run.audit is None
+    assert "the audit of older weights is ignored" in run.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("{", "is damaged"), ("{}", "is damaged"), (json.dumps(audit() | {"schema": 2}), "has schema 2")]
+)
+def test_an_audit_that_cannot_be_read_is_refused(folder, text, says):
+    (folder / "audit.json").write_text(text)
+    with pytest.raises(UserError, match=says):
+        read_run(folder)
