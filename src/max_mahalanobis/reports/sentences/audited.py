@@ -38,7 +38,8 @@ def verdict_on(run: RunRecord) -> VerdictText:
     calm = "reliable: no check found a reason why the true accuracy would be lower"
     illusions = [
         Sentence(
-            f"{each['source']} reports {100 * each['reports']:.1f} %, {each['points']:.1f} points too much: an illusion.",
+            f"{each['source']} reports {100 * each['reports']:.1f} %, {each['points']:.1f} points too much: an "
+            "illusion.",
             warns=True,
         )
         for each in verdict["illusion"]
