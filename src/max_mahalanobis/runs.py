@@ -6,6 +6,8 @@ weights.safetensors  the trained classifier; its header names the recipe and a c
 results.jsonl        one row per attack, appended by every evaluation
 pictures.npz         arrays a report draws
 evaluation/          what an evaluation that was killed had found; the next one continues from it
+audit.json           the verdict of `mmc audit`
+audit/               what audits found, batch by batch; the next one runs only what is missing
 state/               what `--resume` continues from
 """
 
@@ -111,7 +113,7 @@ def create_run(path: Path, recipe: Recipe, trained_on: dict, *, overwrite: bool 
     write_atomically(run.recipe_file, recipe.to_toml(trained_on=trained_on).encode())  # a full disk stops here
     for file in (run.weights_file, run.results_file, run.pictures_file, run.state_file, run.metrics_file):
         file.unlink(missing_ok=True)
-    for file in run.journal.glob("*.jsonl"):
+    for file in (run.path / "audit.json", *run.journal.glob("*.jsonl"), *(run.path / "audit").glob("*.jsonl")):
         file.unlink(missing_ok=True)
     return run
 

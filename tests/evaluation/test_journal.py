@@ -67,6 +67,18 @@ def test_nothing_of_another_model_seed_or_budget_is_taken_from_a_journal(tmp_pat
     assert not asked
 
 
+def test_with_more_images_or_one_more_attack_only_what_is_missing_is_run(tmp_path):
+    model, x, y = linear_problem(10, count=40)
+    evaluate(model, (x[:18], y[:18]), threat=THREAT, suite=SUITE, batch_size=9, journal=Journal(tmp_path))
+    shown, more = [], Suite(dict(SUITE.attacks) | {"fgsm again": partial(fgsm, threat=THREAT)}, cascade=True)
+    settings = {"threat": THREAT, "batch_size": 9}
+    rows = evaluate(
+        model, (x, y), suite=more, journal=Journal(tmp_path), progress=lambda *s: shown.append(s[0]), **settings
+    )
+    assert without_time(rows) == without_time(evaluate(model, (x, y), suite=more, **settings))
+    assert shown.count("fgsm") == count_batches(rows[:1]) - 2
+
+
 def test_a_line_torn_by_a_crash_is_attacked_again(tmp_path):
     outcomes = Outcomes([3, 4], [True, False], [0.1, 0.2], 4, 2, 0.5, 0)
     journal, key = Journal(tmp_path), key_of(name="pgd")

@@ -59,7 +59,7 @@ def audit(asked: options.Audit) -> None:
             device=device,
             names=case.names,
             faster=partial(accelerated, compile=asked.compile) if has_weights else None,
-            journal=Journal(case.folder / "evaluation", name=f"audit-{os.getpid()}") if has_weights else None,
+            journal=Journal(case.folder / "audit", name=str(os.getpid())) if has_weights else None,
             progress=show,
         )
     append_results(case.folder / "results.jsonl", found.evidence.rows)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ class Outcomes(NamedTuple):
     backwards: int
     seconds: float
     non_finite: int
+    data: str = ""
+    """which images and labels these are: `identity.data_hash` of them"""
 
 
 class Journal:
@@ -37,11 +39,13 @@ class Journal:
         for key, outcomes in lines:
             self._known.setdefault(key, []).append(outcomes)
 
-    def known(self, key: str, index: Sequence[int]) -> list[Outcomes]:
-        """What was found before about any of these images."""
+    def known(
+        self, key: str, index: Sequence[int], is_same: Callable[[Outcomes], bool] = lambda _: True
+    ) -> list[Outcomes]:
+        """What was found before about any of these images; `is_same` says whether an index still means that image."""
         wanted, found = set(index), []
         for outcomes in self._known.get(key, []):
-            if wanted.issuperset(outcomes.index):
+            if wanted.issuperset(outcomes.index) and is_same(outcomes):
                 found.append(outcomes)
                 wanted.difference_update(outcomes.index)
         return found

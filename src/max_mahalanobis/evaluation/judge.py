@@ -12,6 +12,7 @@ from ..draws import derive
 from ..errors import AttackCheated, UserError
 from ..threats import ThreatModel
 from ..types import Attack, Model, Split, as_pixels
+from .identity import data_hash
 from .journal import Journal, Outcomes
 from .passes import PassCounter
 
@@ -44,7 +45,7 @@ class Judge:
         `key` names its outcomes in the journal; attacks at different places have draws of their own.
         """
         index = self.split.index[attempted].tolist()
-        found = self.journal.known(key, index) if self.journal is not None else []
+        found = self.journal.known(key, index, self._is_about_these_images) if self.journal is not None else []
         done = {image for outcomes in found for image in outcomes.index}
         for rows in self._rows(attempted.nonzero().squeeze(1)):  # the same batches as without a journal
             left = [row for row in rows.tolist() if int(self.split.index[row]) not in done]
@@ -79,7 +80,14 @@ class Judge:
         size = self.threat.size(x_adv - x).float().cpu()
         index = self.split.index[rows].tolist()
         costs = (forwards, backwards, seconds, int((~finite).sum()))
-        return Outcomes(index, fooled.tolist(), size.tolist(), *costs)
+        return Outcomes(index, fooled.tolist(), size.tolist(), *costs, self._hash(rows))
+
+    def _hash(self, rows: Tensor) -> str:
+        return data_hash(Split(*(each[rows] for each in self.split)))
+
+    def _is_about_these_images(self, outcomes: Outcomes) -> bool:
+        places = {image: place for place, image in enumerate(self.split.index.tolist())}
+        return outcomes.data == self._hash(torch.tensor([places[image] for image in outcomes.index], dtype=torch.long))
 
     def _rows(self, rows: Tensor) -> tuple[Tensor, ...]:
         return rows.split(self.batch_size) if len(rows) else ()
@@ -122,5 +130,5 @@ def verify(name: str, x_adv: Tensor, x: Tensor, threat: ThreatModel) -> None:
 def _together(found: list[Outcomes]) -> Outcomes:
     """Several batches as one."""
     lists = [[entry for outcomes in found for entry in outcomes[part]] for part in range(3)]
-    sums = [sum(outcomes[part] for outcomes in found) for part in range(3, len(Outcomes._fields))]
+    sums = [sum(outcomes[part] for outcomes in found) for part in range(3, 7)]
     return Outcomes(*lists, *sums)

@@ -95,7 +95,8 @@ def _rows(judge: Judge, suite: Suite, shared: dict, faster: dict | None) -> Iter
         attempted = ~fooled
         settings = describe(attack)
         whole = describe(attack, leave_out=())  # with the threat it is bound to
-        key = key_of(name=name, attack=whole, faster=faster, model=repr(judge.model), index=seen["index"], **shared)
+        about = {name: value for name, value in shared.items() if name != "data_hash"}  # outcomes know their images
+        key = key_of(name=name, attack=whole, faster=faster, model=repr(judge.model), **about)
         outcomes = judge.run(name, attack, attempted, key, place=place if suite.cascade else 0)
         if weights_hash(judge.model) != shared["weights_hash"]:
             raise AttackCheated(f"{name} changed the model's weights: load the model again")
