@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from max_mahalanobis.attacks import ATTACKS, OBJECTIVES, TARGETED_ONLY, UNTARGETED_ONLY, compose, most_passes
-from max_mahalanobis.evaluation import make_suite
+from max_mahalanobis.evaluation import CHECKS, make_suite
 from max_mahalanobis.evaluation.suites import SUITES, UNLIMITED
 from max_mahalanobis.threats import Linf
 
@@ -25,6 +25,12 @@ def rows(title: str) -> dict[str, list[str]]:
     (section,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL)
     lines = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
     return {cells[0].strip(" `"): [cell.strip() for cell in cells[1:]] for cells in lines}
+
+
+def test_every_check_has_its_row_with_its_own_words():
+    text = (Path(__file__).parents[1] / "docs" / "checks.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:3] == "| `"]
+    assert {cells[0].strip("`"): cells[2] for cells in lines} == {name: c.__doc__ for name, c in CHECKS.items()}
 
 
 @pytest.mark.parametrize(
