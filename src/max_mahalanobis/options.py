@@ -166,6 +166,8 @@ class Audit:
     """how many of the split's images, from the first"""
     split: Literal["test", "validation"] = "test"
     """which images of the run's data"""
+    until_decided: bool = False
+    """stop once it is shown whether the model is robust, weak or broken (the number is then of fewer images)"""
     trial_images: int = 100
     """images on which the evaluation itself is tried"""
     batch_size: int = 256

@@ -196,6 +196,16 @@ def test_a_model_that_crashes_on_a_batch_is_judged_on_the_others_and_called_inco
     assert "images 10 to 19 on clean images: RuntimeError: out of order" in crash.seen
 
 
+def test_until_decided_stops_where_the_verdict_is_shown_and_says_so():
+    model, x, y = linear_problem(3, count=400)
+    few = Suite({"pgd": partial(pgd, threat=Linf(0.9), objective=margin, steps=5)})
+    found = audit(model, (x, y), threat=Linf(0.9), suites=[few], trial_images=10, until_decided=True)
+    assert (found.verdict.robustness, found.verdict.number.total) == ("broken", 100)
+    assert "stopped_early" in [finding.check for finding in found.verdict.findings]
+    whole = audit(model, (x, y), threat=Linf(0.9), suites=[few], trial_images=10)
+    assert whole.verdict.number.total == 400
+
+
 def test_nothing_right_when_clean_is_nothing_to_audit():
     model, x, y = linear_problem(3)
     with pytest.raises(UserError, match="no image is classified rightly when clean"):

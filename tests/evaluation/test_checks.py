@@ -63,6 +63,7 @@ CASES = {
     "non_finite": Evidence([], facts={"signs": ["non-finite logits"]}),
     "guessed_labels": Evidence([row(falls(10, 1000), labels="predicted")]),
     "budget_in_256": Evidence([row(falls(10, 1000), eps=8 / 256)]),
+    "stopped_early": Evidence([], facts={"attacked": [100, 1000]}),
     "few_images": Evidence([row(falls(10))]),
 }
 

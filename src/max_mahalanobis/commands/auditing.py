@@ -53,6 +53,7 @@ def audit(asked: options.Audit) -> None:
             threat=make_threat(asked.threat, case.eps),
             suites=asked.suite or ("audit",),
             trial_images=asked.trial_images,
+            until_decided=asked.until_decided,
             known=case.known,
             batch_size=asked.batch_size,
             seed=asked.seed,

@@ -1,6 +1,5 @@
 """An audit: attack, then doubt the attacks, and end in one verdict."""
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,22 +7,22 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..attacks import apgd, cross_entropy, fgsm, is_fooled, margin, pgd, square, undisturbed, uniform_noise
+from ..attacks import is_fooled, undisturbed
 from ..attacks.manners import look
 from ..errors import AttackCheated, UserError
 from ..results import AttackResult, worst_case
+from ..statistics import robustness
 from ..threats import ThreatModel
 from ..types import Attack, Model, Split, as_pixels
-from .binarization import binarization_test
 from .checks import Evidence
-from .probes import Witness, detection, facts_about
+from .probes import Witness, facts_about
 from .robustness import as_split, evaluate
 from .sharing import merge
 from .suites import Suite
+from .trials import Crashed, experiments, refused, taken, trials_on
 from .verdict import Thresholds, Verdict, judge
 
-_PLANTED = 12  # images of the binarization test
-_EVERYTHING = {"Linf": 1.0}
+_FIRST = 100  # images, before more are attacked
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ def audit(
     attacks: Mapping[str, Attack] | None = None,
     trial_images: int = 100,
     thresholds: Thresholds | None = None,
+    until_decided: bool = False,
     known: Mapping[str, object] | None = None,
     **settings,
 ) -> Audit:
@@ -73,6 +73,8 @@ def audit(
     Args:
         suites: names or `Suite`s; the worst case of each alone may be an illusion. "audit" is `adaptive`, then `auto`.
         attacks: your own, by name, with their threat bound; those that break the rules are left out and named.
+        until_decided: attack 100 images, then twice as many, ..., and stop once an interval that may be looked at after
+            every image (`statistics.proportion`, "anytime") shows whether the model is robust, weak or broken.
         known: facts to add, for example {"selected_on": "test"}.
         settings: of `evaluate`: batch_size, seed, device, names, faster, journal, progress.
 
@@ -81,7 +83,10 @@ def audit(
     """
     split, crashes = _sound_images(model, as_split(split), settings)
     run = partial(_evaluated, model, crashes=crashes, **settings)
-    by_suite = {_name(suite): run(split, threat=threat, suite=suite) for suite in suites}
+    thresholds = thresholds or Thresholds()
+    whole = len(split.labels)
+    by_suite = _attacked(run, split, suites, threat, thresholds if until_decided else None)
+    split = _subset(split, next(iter(by_suite.values()))[0].index)
     own, broken, lost = _own_attacks(model, split, attacks or {}, threat, settings)
     rows = [row for some in by_suite.values() for row in some] + own
     rows = _over_the_same_images(rows)
@@ -89,11 +94,13 @@ def audit(
     if not correct.any():
         raise UserError("no image is classified rightly when clean: there is no robustness to audit")
     split = _subset(split, rows[0].index)
-    trials = _trials(run, split, correct, rows, threat, trial_images)
-    first = _taken(split, correct, trial_images)
+    trials = trials_on(run, split, correct, rows, threat, trial_images)
+    first = taken(split, correct, trial_images)
     x, y = as_pixels(first.images).to(device), first.labels.long().to(device)
-    facts = {"lost": lost.counts, "lost_images": sorted(lost.images)} | dict(known or {})
-    for measure in (facts_about, _experiments, partial(_refused, most=int(split.labels.max()))):
+    facts = {"attacked": [len(split.labels), whole], "lost": lost.counts, "lost_images": sorted(lost.images)} | dict(
+        known or {}
+    )
+    for measure in (facts_about, experiments, partial(refused, most=int(split.labels.max()))):
         try:
             facts |= measure(model, x, y, threat)
         except Exception as error:  # whatever a model may raise where an attack leads it
@@ -104,8 +111,34 @@ def audit(
     return Audit(evidence, judge(evidence, quoted=quoted, thresholds=thresholds))
 
 
-class _Crashed(UserError):
-    """Nothing is left to judge."""
+def _attacked(
+    run: Callable, split: Split, suites: Sequence[str | Suite], threat: ThreatModel, until: Thresholds | None
+) -> dict[str, list[AttackResult]]:
+    """Rows by suite, of all images, or of so many that their verdict is decided."""
+    parts: dict[str, list[list[AttackResult]]] = {_name(suite): [] for suite in suites}
+    start, end = 0, len(split.labels) if until is None else min(_FIRST, len(split.labels))
+    while start < end:
+        part = Split(*(each[start:end] for each in split))
+        for suite in suites:
+            parts[_name(suite)].append(run(part, threat=threat, suite=suite))
+        rows = {name: _joined(some, split) for name, some in parts.items()}
+        if until is not None and _is_decided(
+            _over_the_same_images([row for some in rows.values() for row in some]), until
+        ):
+            break
+        start, end = end, min(2 * end, len(split.labels))
+    return rows
+
+
+def _is_decided(rows: Sequence[AttackResult], thresholds: Thresholds) -> bool:
+    fooled, clean = worst_case(rows), rows[0].num_correct / rows[0].num_images
+    words = (thresholds.robust, thresholds.broken)
+    return robustness(fooled.count(False), len(fooled), clean, thresholds=words, method="anytime") != "undecided"
+
+
+def _joined(parts: Sequence[list[AttackResult]], split: Split) -> list[AttackResult]:
+    index = [image for rows in parts for image in rows[0].index]
+    return merge(parts, _subset(split, index)) if len(parts) > 1 else parts[0]
 
 
 def _evaluated(
@@ -128,7 +161,7 @@ def _evaluated(
         except Exception as error:
             crashes[f"{part.index[0].item()} attacked"] = _crash(part.index, error, "under attack")
     if not parts:
-        raise _Crashed(f"the model fails on every batch: {list(crashes.values())[-1]}")
+        raise Crashed(f"the model fails on every batch: {list(crashes.values())[-1]}")
     there = Split(*(torch.cat(each) for each in zip(*(part for part, _ in parts), strict=True)))
     return merge([rows for _, rows in parts], there)
 
@@ -144,7 +177,7 @@ def _sound_images(model: Model, split: Split, settings: Mapping) -> tuple[Split,
             except Exception as error:  # whatever a model may raise
                 crashes[str(split.index[rows[0]].item())] = _crash(split.index[rows], error, "on clean images")
     if not kept:
-        raise _Crashed(f"the model fails on every batch: {next(iter(crashes.values()))}")
+        raise Crashed(f"the model fails on every batch: {next(iter(crashes.values()))}")
     return (Split(*(each[torch.cat(kept)] for each in split)) if crashes else split), crashes
 
 
@@ -192,58 +225,6 @@ def _watched(attack: Attack, threat: ThreatModel, seen: list[Tensor], model: Mod
     return x_adv
 
 
-def _trials(
-    run: Callable, split: Split, correct: Tensor, rows: Sequence[AttackResult], threat: ThreatModel, count: int
-) -> dict[str, AttackResult]:
-    """Attacks that test the evaluation, by what they try; those under which the model fails are left out."""
-    first, held = _taken(split, correct, count), _taken(split, ~torch.tensor(worst_case(rows)), count)
-    wide = replace(threat, eps=min(4 * threat.eps, _EVERYTHING.get(threat.name, torch.inf)))
-    free = type(threat).unlimited(split.images[0].numel())
-    trials = {
-        "white box": (first, {"apgd-50 margin": partial(apgd, threat=threat, objective=margin, steps=50)}),
-        "one step": (first, {"fgsm margin": partial(fgsm, threat=threat, objective=margin)}),
-        "noise": (first, {"uniform noise": partial(uniform_noise, threat=threat, draws=20)}),
-        "black box": (first, {"square-500": partial(square, threat=threat, queries=500, ahead=4)}),
-        "four budgets": (first, {"apgd-50 margin": partial(apgd, threat=wide, objective=margin, steps=50)}),
-        "no limit": (first, {"apgd-100 margin": partial(apgd, threat=free, objective=margin, steps=100)}),
-        "longer": (
-            held,
-            {
-                f"apgd-200 {objective.__name__}, 2 restarts": partial(
-                    apgd, threat=threat, objective=objective, steps=200, restarts=2
-                )
-                for objective in (margin, cross_entropy)
-            },
-        ),
-    }
-    made: dict[str, AttackResult] = {}
-    for name, (images, attacks) in trials.items():
-        room = next(iter(attacks.values())).keywords["threat"]
-        if len(images.labels):
-            with contextlib.suppress(_Crashed):
-                made[name] = run(images, threat=room, suite=Suite(attacks, cascade=True))[-1]
-    return made
-
-
-def _experiments(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dict:
-    """Detection of adversarial images, and the binarization test."""
-    x_adv = pgd(model, x, y, threat=threat, objective=margin, steps=20)
-    features = getattr(model, "features", model)
-    attack = partial(apgd, threat=threat, objective=margin, steps=50)
-    with undisturbed(model):
-        planted = binarization_test(features, x[:_PLANTED], threat=threat, attack=attack) if threat.eps else None
-    return {"detection": detection(model, x, x_adv), "binarization": planted}
-
-
-def _refused(model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, most: int) -> dict:
-    """Of the attacked images that are no longer given their label, how many go to a class above all labels."""
-    x_adv = pgd(model, x, y, threat=threat, objective=margin, steps=20)
-    with undisturbed(model):
-        predicted = look(model, x_adv).argmax(dim=1)
-    fallen = predicted != y
-    return {"refused": (int((predicted[fallen] > most).sum()), int(fallen.sum()))}
-
-
 def _over_the_same_images(rows: Sequence[AttackResult]) -> list[AttackResult]:
     """Rows cut down to the images all of them speak of (a model may have failed under one attack and not another)."""
     common = set.intersection(*(set(row.index) for row in rows))
@@ -260,11 +241,6 @@ def _over_the_same_images(rows: Sequence[AttackResult]) -> list[AttackResult]:
 def _subset(split: Split, index: Sequence[int]) -> Split:
     places = {image: place for place, image in enumerate(split.index.tolist())}
     rows = torch.tensor([places[image] for image in index])
-    return Split(*(each[rows] for each in split))
-
-
-def _taken(split: Split, chosen: Tensor, count: int) -> Split:
-    rows = chosen.nonzero().squeeze(1)[:count]
     return Split(*(each[rows] for each in split))
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from ..results import AttackResult, worst_case
-from ..statistics import Proportion, proportion
+from ..statistics import Proportion, proportion, robustness
 from .checks import Evidence, Finding, findings_in
 
 SCHEMA = 1  # of the JSON form
@@ -112,7 +112,9 @@ def judge(
         clean=clean,
         number=number,
         reliability="doubtful" if any(finding.weight == "doubt" for finding in findings) else "reliable",
-        robustness=_robustness(clean, number, thresholds),
+        robustness=robustness(
+            number.count, number.total, clean.value, thresholds=(thresholds.robust, thresholds.broken)
+        ),
         illusion=illusions,
         findings=findings,
         thresholds=thresholds,
@@ -131,14 +133,6 @@ def fooled_by_any(evidence: Evidence) -> list[bool]:
     for image in evidence.facts.get("lost_images", ()):
         fooled[image] = True
     return list(fooled.values())
-
-
-def _robustness(clean: Proportion, number: Proportion, thresholds: Thresholds) -> str:
-    if number.high < thresholds.broken * clean.value or clean.count == 0:
-        return "broken"
-    if number.high < thresholds.robust * clean.value:
-        return "weak"
-    return "robust" if number.low > thresholds.robust * clean.value else "undecided"
 
 
 def _cross_entropy(rows: Sequence[AttackResult]) -> list[tuple[str, list[AttackResult]]]:

@@ -25,6 +25,21 @@ def few_images(evidence: Evidence) -> Finding | None:
     )
 
 
+def stopped_early(evidence: Evidence) -> Finding | None:
+    """Fewer images were attacked than asked for, as their verdict was decided."""
+    attacked, asked = evidence.facts.get("attacked", (0, 0))
+    if attacked == asked:
+        return None
+    return Finding(
+        "stopped_early",
+        "note",
+        f"{attacked} of {asked} images were attacked: an interval that may be looked at at any time decided the verdict",
+        "the number is of these images, and its interval is the wider",
+        "attack all of them where the number itself matters",
+        "Robbins 1970, https://doi.org/10.1214/aoms/1177696786",
+    )
+
+
 def chosen_on_test(evidence: Evidence) -> Finding | None:
     """The checkpoint or its settings were chosen on the images it is judged by."""
     if evidence.facts.get("selected_on") != "test":

@@ -1,0 +1,84 @@
+"""Attacks and experiments that try an evaluation: orders of strength to be kept, examples planted to be found."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ..attacks import apgd, cross_entropy, fgsm, margin, pgd, square, undisturbed, uniform_noise
+from ..attacks.manners import look
+from ..errors import UserError
+from ..results import AttackResult, worst_case
+from ..threats import ThreatModel
+from ..types import Model, Split
+from .binarization import binarization_test
+from .probes import detection
+from .suites import Suite
+
+_PLANTED = 12  # images of the binarization test
+_EVERYTHING = {"Linf": 1.0}
+
+
+class Crashed(UserError):
+    """The model failed on every image there was: nothing is left to judge."""
+
+
+def trials_on(
+    run: Callable, split: Split, correct: Tensor, rows: Sequence[AttackResult], threat: ThreatModel, count: int
+) -> dict[str, AttackResult]:
+    """Attacks that test the evaluation, by what they try; those under which the model fails are left out."""
+    first, held = taken(split, correct, count), taken(split, ~torch.tensor(worst_case(rows)), count)
+    wide = replace(threat, eps=min(4 * threat.eps, _EVERYTHING.get(threat.name, torch.inf)))
+    free = type(threat).unlimited(split.images[0].numel())
+    trials = {
+        "white box": (first, {"apgd-50 margin": partial(apgd, threat=threat, objective=margin, steps=50)}),
+        "one step": (first, {"fgsm margin": partial(fgsm, threat=threat, objective=margin)}),
+        "noise": (first, {"uniform noise": partial(uniform_noise, threat=threat, draws=20)}),
+        "black box": (first, {"square-500": partial(square, threat=threat, queries=500, ahead=4)}),
+        "four budgets": (first, {"apgd-50 margin": partial(apgd, threat=wide, objective=margin, steps=50)}),
+        "no limit": (first, {"apgd-100 margin": partial(apgd, threat=free, objective=margin, steps=100)}),
+        "longer": (
+            held,
+            {
+                f"apgd-200 {objective.__name__}, 2 restarts": partial(
+                    apgd, threat=threat, objective=objective, steps=200, restarts=2
+                )
+                for objective in (margin, cross_entropy)
+            },
+        ),
+    }
+    made: dict[str, AttackResult] = {}
+    for name, (images, attacks) in trials.items():
+        room = next(iter(attacks.values())).keywords["threat"]
+        if len(images.labels):
+            with contextlib.suppress(Crashed):
+                made[name] = run(images, threat=room, suite=Suite(attacks, cascade=True))[-1]
+    return made
+
+
+def experiments(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dict:
+    """Detection of adversarial images, and the binarization test."""
+    x_adv = pgd(model, x, y, threat=threat, objective=margin, steps=20)
+    features = getattr(model, "features", model)
+    attack = partial(apgd, threat=threat, objective=margin, steps=50)
+    with undisturbed(model):
+        planted = binarization_test(features, x[:_PLANTED], threat=threat, attack=attack) if threat.eps else None
+    return {"detection": detection(model, x, x_adv), "binarization": planted}
+
+
+def refused(model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, most: int) -> dict:
+    """Of the attacked images that are no longer given their label, how many go to a class above all labels."""
+    x_adv = pgd(model, x, y, threat=threat, objective=margin, steps=20)
+    with undisturbed(model):
+        predicted = look(model, x_adv).argmax(dim=1)
+    fallen = predicted != y
+    return {"refused": (int((predicted[fallen] > most).sum()), int(fallen.sum()))}
+
+
+def taken(split: Split, chosen: Tensor, count: int) -> Split:
+    """The first `count` of the images chosen."""
+    rows = chosen.nonzero().squeeze(1)[:count]
+    return Split(*(each[rows] for each in split))
