@@ -95,20 +95,26 @@ def audit(
         raise UserError("no image is classified rightly when clean: there is no robustness to audit")
     split = _subset(split, rows[0].index)
     trials = trials_on(run, split, correct, rows, threat, trial_images)
-    first = taken(split, correct, trial_images)
-    x, y = as_pixels(first.images).to(device), first.labels.long().to(device)
-    facts = {"attacked": [len(split.labels), whole], "lost": lost.counts, "lost_images": sorted(lost.images)} | dict(
-        known or {}
-    )
-    for measure in (facts_about, experiments, partial(refused, most=int(split.labels.max()))):
-        try:
-            facts |= measure(model, x, y, threat)
-        except Exception as error:  # whatever a model may raise where an attack leads it
-            crashes[f"facts {len(crashes)}"] = _crash(first.index, error, "while it was measured")
+    facts = {"lost": lost.counts, "lost_images": sorted(lost.images)} | dict(known or {})
+    facts |= {"attacked": [len(split.labels), whole]} if until_decided else {}
+    facts |= _measured(model, taken(split, correct, trial_images), threat, int(split.labels.max()), device, crashes)
     evidence = Evidence(rows, trials, facts, broken, crashes)
     quoted = [(f"suite {name} alone", some) for name, some in by_suite.items() if len(by_suite) > 1]
     quoted += [(f"{row.attack} alone", [row]) for row in own]
     return Audit(evidence, judge(evidence, quoted=quoted, thresholds=thresholds))
+
+
+def _measured(
+    model: Model, split: Split, threat: ThreatModel, most: int, device: torch.device, crashes: dict[str, str]
+) -> dict:
+    """All facts about images that are right when clean; `most` is the largest label there is."""
+    x, y, facts = as_pixels(split.images).to(device), split.labels.long().to(device), {}
+    for measure in (facts_about, experiments, partial(refused, most=most)):
+        try:
+            facts |= measure(model, x, y, threat)
+        except Exception as error:  # whatever a model may raise where an attack leads it
+            crashes[f"facts {len(crashes)}"] = _crash(split.index, error, "while it was measured")
+    return facts
 
 
 def _attacked(
@@ -122,9 +128,8 @@ def _attacked(
         for suite in suites:
             parts[_name(suite)].append(run(part, threat=threat, suite=suite))
         rows = {name: _joined(some, split) for name, some in parts.items()}
-        if until is not None and _is_decided(
-            _over_the_same_images([row for some in rows.values() for row in some]), until
-        ):
+        every = [row for some in rows.values() for row in some]
+        if until is not None and _is_decided(_over_the_same_images(every), until):
             break
         start, end = end, min(2 * end, len(split.labels))
     return rows

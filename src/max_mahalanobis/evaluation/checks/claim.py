@@ -33,7 +33,7 @@ def stopped_early(evidence: Evidence) -> Finding | None:
     return Finding(
         "stopped_early",
         "note",
-        f"{attacked} of {asked} images were attacked: an interval that may be looked at at any time decided the verdict",
+        f"{attacked} of {asked} images were attacked: an interval that may be looked at any time decided it",
         "the number is of these images, and its interval is the wider",
         "attack all of them where the number itself matters",
         "Robbins 1970, https://doi.org/10.1214/aoms/1177696786",
