@@ -120,7 +120,7 @@ def auto_fast(threat: ThreatModel) -> Suite:
     """The verdict of `auto` in a tenth of its time: short APGD, long APGD toward the nearest targets, small squares."""
     attacks = _apgd_under(("margin",), threat, steps=20)
     attacks |= _toward_nearest(threat, scouting=12, steps=100, top=2)
-    attacks |= _squares_after_apgd(threat, steps=60, queries=300, restarts=2)
+    attacks |= _squares_after_apgd(threat, steps=60, queries=300, restarts=2, ahead=4)
     return Suite(attacks, cascade=True)
 
 
@@ -230,10 +230,10 @@ def _toward_nearest(threat: ThreatModel, *, scouting: int, steps: int, top: int)
     return {name: partial(nearest_targets, long, scout=scout, top=top)}
 
 
-def _squares_after_apgd(threat: ThreatModel, *, steps: int, queries: int, restarts: int = 1) -> dict[str, Attack]:
+def _squares_after_apgd(threat: ThreatModel, *, steps: int, queries: int, **settings: int) -> dict[str, Attack]:
     """Square that goes on from where APGD ended: on networks that mask gradients stronger than either alone."""
     start = partial(apgd, threat=threat, objective=cross_entropy, steps=steps)
-    attack = partial(square, threat=threat, start=start, queries=queries, restarts=restarts, area=0.05, ahead=4)
+    attack = partial(square, threat=threat, start=start, queries=queries, area=0.05, **settings)
     return {f"apgd-{steps} cross_entropy, square-{queries}": attack}
 
 
