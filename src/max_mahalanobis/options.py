@@ -168,6 +168,12 @@ class Audit:
     """which images of the run's data"""
     until_decided: bool = False
     """stop once it is shown whether the model is robust, weak or broken (the number is then of fewer images)"""
+    robust: float = 0.5
+    """share of the clean accuracy above which a model is called robust"""
+    broken: float = 0.1
+    """share of the clean accuracy below which it is called broken"""
+    illusion: float = 10.0
+    """points by which a quoted number must be too high to be called an illusion"""
     trial_images: int = 100
     """images on which the evaluation itself is tried"""
     batch_size: int = 256

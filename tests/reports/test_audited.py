@@ -24,6 +24,7 @@ def audit(**changes):
     verdict = {
         "number": 0.0, "interval": [0.0, 0.037], "images": 100, "clean": {"number": 0.99, "interval": [0.95, 1.0]},
         "reliability": "reliable", "robustness": "broken", "findings": [], "complete": True,
+        "thresholds": {"robust": 0.5, "broken": 0.1, "illusion": 10.0},
         "illusion": [{"source": "pgd-20 cross_entropy alone", "reports": 0.73, "points": 73.0}],
     }  # fmt: skip
     return {"schema": 1, "threat": "Linf", "eps": 0.2, "weights_hash": "w", "verdict": verdict | changes}
@@ -33,7 +34,7 @@ def test_the_page_begins_with_the_verdict_its_meaning_and_the_illusion():
     text = page([replace(make_run(), audit=audit())])
     assert text.index("Verdict on") < text.index("What was trained")
     assert "0.0 % [0.0, 3.7] of 100 images hold under Linf eps 0.2; clean 99.0 %" in text
-    assert "The model is broken: less than a tenth" in text
+    assert "The model is broken: less than 0.1" in text
     assert "The number is reliable" in text
     assert "pgd-20 cross_entropy alone reports 73.0 %, 73.0 points too much: an illusion." in text
 

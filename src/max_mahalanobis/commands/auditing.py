@@ -36,7 +36,7 @@ class _Case(NamedTuple):
 
 def audit(asked: options.Audit) -> None:
     """Attack, doubt the attacks, print the verdict, and leave rows and audit.json in the run's folder or at --out."""
-    from ..evaluation import Journal
+    from ..evaluation import Journal, Thresholds
     from ..evaluation import audit as audit_model
     from ..models import accelerated
     from ..results import append_results
@@ -44,7 +44,7 @@ def audit(asked: options.Audit) -> None:
 
     _check(asked)
     device = use(asked.machine, mps=False)
-    case = _case_of_run(asked, device) if asked.run is not None else _case_of_model(asked)
+    case = _case_of_run(asked, device) if asked.run is not None else _case_of_model(asked, device)
     has_weights = hasattr(case.model, "state_dict")
     with attack_progress(case.names["run"], quiet=asked.machine.quiet) as show:
         found = audit_model(
@@ -53,6 +53,7 @@ def audit(asked: options.Audit) -> None:
             threat=make_threat(asked.threat, case.eps),
             suites=asked.suite or ("audit",),
             trial_images=asked.trial_images,
+            thresholds=Thresholds(asked.robust, asked.broken, asked.illusion),
             until_decided=asked.until_decided,
             known=case.known,
             batch_size=asked.batch_size,
@@ -64,7 +65,7 @@ def audit(asked: options.Audit) -> None:
             progress=show,
         )
     append_results(case.folder / "results.jsonl", found.evidence.rows)
-    text = json.dumps(found.to_json(), indent=1)
+    text = json.dumps(found.to_json(), indent=1, allow_nan=False)
     write_atomically(case.folder / "audit.json", f"{text}\n".encode())
     print(text if asked.format == "json" else in_words(found, case.names["run"]))
     say(f"wrote {case.folder / 'audit.json'}", quiet=asked.machine.quiet)
@@ -81,9 +82,10 @@ def _case_of_run(asked: options.Audit, device: str) -> _Case:
     return _Case(model, split, names, eps, asked.out or run.path, known)
 
 
-def _case_of_model(asked: options.Audit) -> _Case:
+def _case_of_model(asked: options.Audit, device: str) -> _Case:
     names = {"run": asked.model, "data": asked.data.name, "split": ""}
     model, split = load_model(asked.model), _read_images(asked.data, asked.images)
+    model = model.to(device) if hasattr(model, "state_dict") else model
     return _Case(model, split, names, asked.eps, asked.out or Path("audit"), {})
 
 
@@ -122,7 +124,12 @@ def load_model(name: str) -> "Model":
         raise UserError(f"--model {name}: {module} has no {attribute}") from error
     finally:
         sys.path.pop(0)
-    model = found if isinstance(found, torch.nn.Module) else found()
+    try:
+        model = found if isinstance(found, torch.nn.Module) else found()
+    except Exception as error:  # whatever somebody's function may raise
+        raise UserError(
+            f"--model {name}: {type(error).__name__}: {error}: it must work without arguments and return the model"
+        ) from error
     if not callable(model):
         raise UserError(f"--model {name} gave {type(model).__name__}: it must return a function from images to logits")
     return model
@@ -143,6 +150,8 @@ def _check(asked: options.Audit) -> None:
         raise UserError("name a run folder, or --model module:function with --data file.npz")
     if asked.model is not None and (asked.data is None or asked.eps is None):
         raise UserError("--model needs --data file.npz and --eps")
+    if asked.run is not None and asked.data is not None:
+        raise UserError("--data belongs to --model: a run knows its own data")
     check_eps(asked.eps, asked.threat)
     check_seed(asked.seed)
     for name in ("images", "batch_size", "trial_images"):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..attacks import is_fooled, undisturbed
+from ..attacks import undisturbed
 from ..attacks.manners import look
 from ..errors import AttackCheated, UserError
 from ..results import AttackResult, worst_case
@@ -15,11 +15,13 @@ from ..statistics import robustness
 from ..threats import ThreatModel
 from ..types import Attack, Model, Split, as_pixels
 from .checks import Evidence
-from .probes import Witness, facts_about
+from .identity import data_hash
+from .own_attacks import try_own_attacks
+from .probes import Still, facts_about
 from .robustness import as_split, evaluate
 from .sharing import merge
-from .suites import Suite
-from .trials import Crashed, experiments, refused, taken, trials_on
+from .suites import UNLIMITED, Suite
+from .trials import Crashed, planted, refused, taken, told_apart, trials_on
 from .verdict import Thresholds, Verdict, judge
 
 _FIRST = 100  # images, before more are attacked
@@ -60,6 +62,7 @@ def audit(
     trial_images: int = 100,
     thresholds: Thresholds | None = None,
     until_decided: bool = False,
+    source: Model | None = None,
     known: Mapping[str, object] | None = None,
     **settings,
 ) -> Audit:
@@ -75,61 +78,80 @@ def audit(
         attacks: your own, by name, with their threat bound; those that break the rules are left out and named.
         until_decided: attack 100 images, then twice as many, ..., and stop once an interval that may be looked at after
             every image (`statistics.proportion`, "anytime") shows whether the model is robust, weak or broken.
+        source: another model; images made against it are tried on this one (transfer).
         known: facts to add, for example {"selected_on": "test"}.
         settings: of `evaluate`: batch_size, seed, device, names, faster, journal, progress.
 
     Raises:
         UserError: images, labels or outputs that cannot be judged; no image is right when clean.
     """
+    suites = _named(suites)
     split, crashes = _sound_images(model, as_split(split), settings)
-    run = partial(_evaluated, model, crashes=crashes, **settings)
-    thresholds = thresholds or Thresholds()
-    whole = len(split.labels)
+    thresholds, broken, asked = thresholds or Thresholds(), {}, len(split.labels)
+    device, facts = torch.device(settings.get("device", "cpu")), dict(known or {})
+    if isinstance(model, nn.Module) and Still.is_needed(model, as_pixels(split.images[:2]).to(device)):
+        model, facts = Still(model), facts | {"moving_buffers": True}
+    run = partial(_evaluated, model, crashes=crashes, broken=broken, **settings)
     by_suite = _attacked(run, split, suites, threat, thresholds if until_decided else None)
-    split = _subset(split, next(iter(by_suite.values()))[0].index)
-    own, broken, lost = _own_attacks(model, split, attacks or {}, threat, settings)
-    rows = [row for some in by_suite.values() for row in some] + own
-    rows = _over_the_same_images(rows)
-    correct, device = torch.tensor(rows[0].correct), torch.device(settings.get("device", "cpu"))
+    own, lost = try_own_attacks(model, split, attacks or {}, threat, broken, settings)
+    rows = _over_the_same_images([row for some in by_suite.values() for row in some] + own, split)
+    correct = torch.tensor(rows[0].correct)
     if not correct.any():
         raise UserError("no image is classified rightly when clean: there is no robustness to audit")
     split = _subset(split, rows[0].index)
-    trials = trials_on(run, split, correct, rows, threat, trial_images)
-    facts = {"lost": lost.counts, "lost_images": sorted(lost.images)} | dict(known or {})
-    facts |= {"attacked": [len(split.labels), whole]} if until_decided else {}
-    facts |= _measured(model, taken(split, correct, trial_images), threat, int(split.labels.max()), device, crashes)
+    trials = trials_on(run, split, correct, rows, threat, trial_images, source)
+    facts |= {"lost": lost.counts, "lost_images": sorted(lost.images)}
+    facts |= {"attacked": [len(split.labels), asked]} if until_decided else {}
+    few = taken(split, correct, min(trial_images, settings.get("batch_size", 256)))
+    facts |= _measured(model, few, threat, set(split.labels.tolist()), device, crashes)
     evidence = Evidence(rows, trials, facts, broken, crashes)
-    quoted = [(f"suite {name} alone", some) for name, some in by_suite.items() if len(by_suite) > 1]
-    quoted += [(f"{row.attack} alone", [row]) for row in own]
+    quoted = [(f"suite {name} alone", [row for row in rows if row.suite == name]) for name in by_suite]
+    quoted += [(f"{row.attack} alone", [row]) for row in rows if row.attack in (attacks or {})]
     return Audit(evidence, judge(evidence, quoted=quoted, thresholds=thresholds))
 
 
 def _measured(
-    model: Model, split: Split, threat: ThreatModel, most: int, device: torch.device, crashes: dict[str, str]
+    model: Model, split: Split, threat: ThreatModel, labels: set[int], device: torch.device, crashes: dict[str, str]
 ) -> dict:
-    """All facts about images that are right when clean; `most` is the largest label there is."""
+    """All facts about images that are right when clean; `labels` are all there are."""
     x, y, facts = as_pixels(split.images).to(device), split.labels.long().to(device), {}
-    for measure in (facts_about, experiments, partial(refused, most=most)):
+    for measure in (facts_about, partial(refused, labels=labels), told_apart, planted):
         try:
             facts |= measure(model, x, y, threat)
-        except Exception as error:  # whatever a model may raise where an attack leads it
-            crashes[f"facts {len(crashes)}"] = _crash(split.index, error, "while it was measured")
+        except Exception as error:  # whatever a model, or what reads its numbers, may raise
+            if measure is facts_about:
+                crashes["facts"] = _crash(split.index, error, "while it was measured")
     return facts
 
 
+def _named(suites: Sequence[str | Suite]) -> dict[str, str | Suite]:
+    """Suites by name, each name once; what has no budget is refused."""
+    named: dict[str, str | Suite] = {}
+    for suite in suites:
+        if isinstance(suite, str) and suite in UNLIMITED:
+            raise UserError(f"suite {suite} knows no budget, and an audit is of one: choose audit, auto, adaptive, ...")
+        name = suite if isinstance(suite, str) else "custom"
+        number = sum(other.startswith("custom") for other in named) + 1
+        named[name if isinstance(suite, str) or number == 1 else f"custom {number}"] = suite
+    if not named:
+        raise UserError("no suite: an audit needs at least one")
+    return named
+
+
 def _attacked(
-    run: Callable, split: Split, suites: Sequence[str | Suite], threat: ThreatModel, until: Thresholds | None
+    run: Callable, split: Split, suites: Mapping[str, str | Suite], threat: ThreatModel, until: Thresholds | None
 ) -> dict[str, list[AttackResult]]:
     """Rows by suite, of all images, or of so many that their verdict is decided."""
-    parts: dict[str, list[list[AttackResult]]] = {_name(suite): [] for suite in suites}
+    parts: dict[str, list[list[AttackResult]]] = {name: [] for name in suites}
     start, end = 0, len(split.labels) if until is None else min(_FIRST, len(split.labels))
     while start < end:
         part = Split(*(each[start:end] for each in split))
-        for suite in suites:
-            parts[_name(suite)].append(run(part, threat=threat, suite=suite))
+        for name, suite in suites.items():
+            found = run(part, threat=threat, suite=suite)
+            parts[name].append([replace(row, suite=name) for row in found])
         rows = {name: _joined(some, split) for name, some in parts.items()}
         every = [row for some in rows.values() for row in some]
-        if until is not None and _is_decided(_over_the_same_images(every), until):
+        if until is not None and _is_decided(_over_the_same_images(every, split), until):
             break
         start, end = end, min(2 * end, len(split.labels))
     return rows
@@ -142,33 +164,59 @@ def _is_decided(rows: Sequence[AttackResult], thresholds: Thresholds) -> bool:
 
 
 def _joined(parts: Sequence[list[AttackResult]], split: Split) -> list[AttackResult]:
-    index = [image for rows in parts for image in rows[0].index]
-    return merge(parts, _subset(split, index)) if len(parts) > 1 else parts[0]
+    """Rows of parts that were attacked one after the other, as of one."""
+    if len(parts) == 1:
+        return parts[0]
+    there = _subset(split, [image for rows in parts for image in rows[0].index])
+    seconds = [sum(row.seconds for row in rows) for rows in zip(*parts, strict=True)]
+    return [replace(row, seconds=spent) for row, spent in zip(merge(parts, there), seconds, strict=True)]
 
 
 def _evaluated(
-    model: Model, split: Split, *, threat: ThreatModel, suite: str | Suite, crashes: dict[str, str], **settings
+    model: Model,
+    split: Split,
+    *,
+    threat: ThreatModel,
+    suite: str | Suite,
+    crashes: dict[str, str],
+    broken: dict[str, str],
+    **settings,
 ) -> list[AttackResult]:
-    """`evaluate`; where the model fails under attack, batch by batch without those it fails on."""
-    attempt = partial(evaluate, model, threat=threat, suite=suite, **settings)
+    """`evaluate` without attacks that break the rules; where the model fails, without the batches it fails on."""
     try:
-        return attempt(split)
-    except (UserError, AttackCheated):
+        return evaluate(model, split, threat=threat, suite=suite, **settings)
+    except AttackCheated as error:
+        kept = _without(suite, error)
+        broken |= {name: str(error) for name in suite.attacks.keys() - kept.attacks.keys()}
+        return _evaluated(model, split, threat=threat, suite=kept, crashes=crashes, broken=broken, **settings)
+    except UserError:
         raise
     except Exception:  # whatever a model may raise
-        size, parts = settings.get("batch_size", 256), []
+        attempt = partial(evaluate, model, threat=threat, suite=suite, **settings)
+        return _batch_by_batch(attempt, split, crashes, settings.get("batch_size", 256))
+
+
+def _without(suite: str | Suite, error: AttackCheated) -> Suite:
+    """The suite without the attack that the error names."""
+    left = {} if isinstance(suite, str) else {n: a for n, a in suite.attacks.items() if not str(error).startswith(n)}
+    if not left or len(left) == len(suite.attacks):
+        raise error
+    return replace(suite, attacks=left)
+
+
+def _batch_by_batch(attempt: Callable, split: Split, crashes: dict[str, str], size: int) -> list[AttackResult]:
+    parts = []
     for rows in torch.arange(len(split.labels)).split(size):
         part = Split(*(each[rows] for each in split))
         try:
-            parts.append((part, attempt(part)))
+            parts.append(attempt(part))
         except (UserError, AttackCheated):
             raise
         except Exception as error:
             crashes[f"{part.index[0].item()} attacked"] = _crash(part.index, error, "under attack")
     if not parts:
         raise Crashed(f"the model fails on every batch: {list(crashes.values())[-1]}")
-    there = Split(*(torch.cat(each) for each in zip(*(part for part, _ in parts), strict=True)))
-    return merge([rows for _, rows in parts], there)
+    return _joined(parts, split)
 
 
 def _sound_images(model: Model, split: Split, settings: Mapping) -> tuple[Split, dict[str, str]]:
@@ -191,55 +239,19 @@ def _crash(index: Tensor, error: Exception, when: str) -> str:
     return f"images {index[0]} to {index[-1]} {when}: {type(error).__name__}: {words[0] if words else ''}"
 
 
-@dataclass
-class _Lost:
-    """By attack: how many images it had fooled and gave up, of how many; and which."""
-
-    counts: dict[str, tuple[int, int]]
-    images: set[int]
-
-
-def _own_attacks(
-    model: Model, split: Split, attacks: Mapping[str, Attack], threat: ThreatModel, settings: Mapping
-) -> tuple[list[AttackResult], dict[str, str], _Lost]:
-    """A row for each attack that keeps the rules, and why the others have none."""
-    rows, broken, lost = [], {}, _Lost({}, set())
-    fresh = {key: value for key, value in settings.items() if key != "journal"}
-    for name, attack in attacks.items():
-        seen: list[Tensor] = []
-        try:
-            watched = partial(_watched, attack, threat, seen)
-            rows += evaluate(model, split, threat=threat, suite=Suite({name: watched}), **fresh)
-        except AttackCheated as error:
-            broken[name] = str(error)
-            continue
-        flags = torch.cat(seen) if seen else torch.zeros(0, dtype=torch.bool)
-        attempted = torch.tensor(rows[-1].index)[torch.tensor(rows[-1].attempted)]
-        if len(flags) == len(attempted):
-            lost.counts[name] = (int(flags.sum()), len(flags))
-            lost.images |= set(attempted[flags].tolist())
-    return rows, broken, lost
-
-
-def _watched(attack: Attack, threat: ThreatModel, seen: list[Tensor], model: Model, x: Tensor, y: Tensor, **call):
-    """The attack, with a witness of what it sees; what fooled and was not returned is noted."""
-    witness = Witness(model, x, y, threat)
-    x_adv = attack(witness, x, y, **call)
-    if x_adv.shape == x.shape:
-        seen.append((witness.saw & ~is_fooled(look(model, x_adv.detach().to(x.dtype)), y)).cpu())
-    return x_adv
-
-
-def _over_the_same_images(rows: Sequence[AttackResult]) -> list[AttackResult]:
+def _over_the_same_images(rows: Sequence[AttackResult], split: Split) -> list[AttackResult]:
     """Rows cut down to the images all of them speak of (a model may have failed under one attack and not another)."""
     common = set.intersection(*(set(row.index) for row in rows))
     if all(len(row.index) == len(common) for row in rows):
         return list(rows)
-    cut = []
+    if not common:
+        raise Crashed("the model fails on every image under one attack or another")
+    cut, same = [], data_hash(_subset(split, [image for image in rows[0].index if image in common]))
     for row in rows:
         keep = [place for place, image in enumerate(row.index) if image in common]
         per_image = ("index", "correct", "fooled", "size", "attempted")
-        cut.append(replace(row, **{name: [getattr(row, name)[place] for place in keep] for name in per_image}))
+        left = {name: [getattr(row, name)[place] for place in keep] for name in per_image}
+        cut.append(replace(row, data_hash=same, **left))
     return cut
 
 
@@ -247,10 +259,6 @@ def _subset(split: Split, index: Sequence[int]) -> Split:
     places = {image: place for place, image in enumerate(split.index.tolist())}
     rows = torch.tensor([places[image] for image in index])
     return Split(*(each[rows] for each in split))
-
-
-def _name(suite: str | Suite) -> str:
-    return suite if isinstance(suite, str) else "custom"
 
 
 def _summary(row: AttackResult) -> dict:

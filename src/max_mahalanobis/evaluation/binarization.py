@@ -66,7 +66,7 @@ class _Readout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits: 0 for the image's own class, the readout for the planted one."""
-        score = self.features(x).flatten(1) @ self.weight + self.bias
+        score = self.features(x).flatten(1).to(self.weight.dtype) @ self.weight + self.bias
         return torch.stack([torch.zeros_like(score), score], dim=1)
 
 
@@ -75,7 +75,9 @@ def _points(image: Tensor, seeds: Tensor, threat: ThreatModel, count: int) -> Te
     draws = uniform(derive(seeds, 0).repeat(count) + torch.arange(count), image.numel()).to(image) * 2 - 1
     delta = draws.view(count, *image.shape)
     corner = delta[:1].sign() if threat.name == "Linf" else delta[:1]
-    planted = image + corner * (threat.eps / threat.size(corner)).view(-1, 1, 1, 1)
+    step = corner * (threat.eps / threat.size(corner)).view(-1, 1, 1, 1)
+    outside = (image + step < 0) | (image + step > 1)
+    planted = image + torch.where(outside, -step, step)
     radius = uniform(derive(seeds, 1).repeat(count) + torch.arange(count), 1).to(image) * _INNER * threat.eps
     inside = image + delta * (radius.flatten() / threat.size(delta)).view(-1, 1, 1, 1)
     inside[0] = image

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -9,7 +10,8 @@ import torch
 from torch import nn
 
 from ..attacks import every_target, nearest_targets, toward_random_class
-from ..types import Attack, Model, Split
+from ..attacks.manners import slope, undisturbed
+from ..types import Attack, Model, Split, as_pixels
 
 _ABOUT_THE_CALL = ("threat", "targets", "seeds", "smallest")
 
@@ -23,6 +25,19 @@ def weights_hash(model: Model) -> str:
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def behavior_hash(model: Model, split: Split, device: torch.device | str) -> str:
+    """Sixteen hexadecimal digits of what a model does to eight random images: logits, and their slope in the pixels.
+
+    Code that changed while the weights did not shows here. Rounded to three digits, so that threads do not tell.
+    """
+    shape = (8, *split.images.shape[1:])
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(as_pixels(split.images[:1]).dtype).to(device)
+    with undisturbed(model):
+        logits, _, gradient = slope(model, x, lambda logits: logits.max(dim=1).values)
+    numbers = [f"{number:.2e}" for number in (*logits.flatten().tolist(), *gradient.flatten(1).sum(dim=1).tolist())]
+    return hashlib.sha256(" ".join([repr(model), *numbers]).encode()).hexdigest()[:16]
 
 
 def data_hash(split: Split) -> str:
@@ -70,6 +85,8 @@ def _settings(function: Callable) -> dict:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, int | float | str | bool | None):
         return value
     if isinstance(value, partial):
@@ -80,4 +97,5 @@ def _plain(value: object) -> object:
 
 
 def _name(thing: object) -> str:
-    return getattr(thing, "__name__", type(thing).__name__)
+    name = getattr(thing, "__name__", type(thing).__name__)
+    return name if name != "<lambda>" else f"lambda {hashlib.sha256(thing.__code__.co_code).hexdigest()[:8]}"

@@ -20,6 +20,7 @@ def facts_about(model: Model, x: Images, y: Labels, threat: ThreatModel) -> dict
     images          how many
     signs           keys of `results.SIGNS`
     zero_gradient   by objective: share of images whose gradient in float32 is exactly 0
+    non_finite_gradient  share of images on which the margin's is NaN or infinite
     logit_gap       median and largest lead of the first logit over the second
     downhill        share of images with a slope on which a step of eps / 100 along it does not raise the margin
     batch_dependence  by how much logits move when an image is alone, as a share of their spread
@@ -32,7 +33,8 @@ def facts_about(model: Model, x: Images, y: Labels, threat: ThreatModel) -> dict
         return {
             "images": len(x),
             "signs": signs_of(model, x),
-            "zero_gradient": {name: _share_flat(model, x, y, name) for name in ("cross_entropy", "margin")},
+            "zero_gradient": {name: _shares(model, x, y, name)[0] for name in ("cross_entropy", "margin")},
+            "non_finite_gradient": _shares(model, x, y, "margin")[1],
             "logit_gap": {"median": gaps.median().item(), "most": gaps.max().item()},
             "downhill": _share_downhill(model, x, y, threat),
             "batch_dependence": _batch_dependence(model, x[: 4 * _ALONE]),
@@ -52,6 +54,33 @@ def detection(model: Model, x: Images, x_adv: Images) -> dict[str, float]:
     clean = [1] * len(x) + [0] * len(x_adv)
     scores = {"largest logit": both.amax(dim=1), "largest probability": both.softmax(dim=1).amax(dim=1)}
     return {name: float(roc_auc_score(clean, torch.nan_to_num(score))) for name, score in scores.items()}
+
+
+class Still(nn.Module):
+    """Behaves as `model` and puts back buffers that it moves as it answers: counters, statistics in training mode."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    @staticmethod
+    def is_needed(model: nn.Module, x: Images) -> bool:
+        """Whether buffers change in one forward in evaluation mode; they are put back."""
+        before = [buffer.clone() for buffer in model.buffers()]
+        with undisturbed(model):
+            look(model, x)
+        moved = any(not torch.equal(old, new) for old, new in zip(before, model.buffers(), strict=True))
+        for buffer, old in zip(model.buffers(), before, strict=True):
+            buffer.data.copy_(old)
+        return moved
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The model's logits."""
+        before = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        logits = self.model(x)
+        for buffer, old in before:
+            buffer.data.copy_(old)
+        return logits
 
 
 class Witness(nn.Module):
@@ -74,9 +103,14 @@ class Witness(nn.Module):
         return logits
 
 
-def _share_flat(model: Model, x: Images, y: Labels, objective: str) -> float:
-    gradient = slope(model, x, _scored(objective, y))[2]
-    return (gradient.flatten(1) == 0).all(dim=1).double().mean().item()
+def _shares(model: Model, x: Images, y: Labels, objective: str) -> tuple[float, float]:
+    """Of the images, the share whose gradient is exactly 0, and the share where it is not finite."""
+    images = x.detach().clone().requires_grad_(True)
+    with torch.enable_grad():
+        total = _scored(objective, y)(model(images).to(x.dtype)).sum()
+    gradient = torch.autograd.grad(total, images)[0] if total.requires_grad else torch.zeros_like(x)
+    flat, finite = (gradient.flatten(1) == 0).all(dim=1), torch.isfinite(gradient.flatten(1)).all(dim=1)
+    return flat.double().mean().item(), (~finite).double().mean().item()
 
 
 def _share_downhill(model: Model, x: Images, y: Labels, threat: ThreatModel) -> float | None:
@@ -85,7 +119,7 @@ def _share_downhill(model: Model, x: Images, y: Labels, threat: ThreatModel) -> 
     sloped = (gradient.flatten(1) != 0).any(dim=1)
     if not sloped.any() or threat.eps == 0:
         return None
-    step = threat.steepest(gradient) * (threat.eps / 100)
+    step = threat.steepest(threat.free(gradient, x)) * (threat.eps / 100)
     after = _scored("margin", y)(look(model, (x + step).clamp(0, 1)))
     return (after[sloped] <= before[sloped]).double().mean().item()
 

@@ -11,7 +11,7 @@ from ..errors import AttackCheated, UserError
 from ..results import AttackResult
 from ..threats import ThreatModel, check_images
 from ..types import Attack, Model, Split, as_pixels
-from .identity import data_hash, describe, weights_hash
+from .identity import behavior_hash, data_hash, describe, weights_hash
 from .journal import Journal, Outcomes, key_of
 from .judge import Judge, Progress
 from .signs import signs_of
@@ -89,6 +89,7 @@ def _rows(judge: Judge, suite: Suite, shared: dict, faster: dict | None) -> Iter
     correct, finite = judge.clean()
     seen = {"index": judge.split.index.tolist(), "correct": correct.tolist(), "signs": _signs(judge, finite)}
     fooled, size = ~correct, torch.zeros(len(correct))
+    behavior = behavior_hash(judge.model, judge.split, judge.device) if judge.journal is not None else ""
     for place, (name, attack) in enumerate(suite.attacks.items()):
         if not suite.cascade:
             fooled, size = ~correct, torch.zeros(len(correct))
@@ -96,7 +97,7 @@ def _rows(judge: Judge, suite: Suite, shared: dict, faster: dict | None) -> Iter
         settings = describe(attack)
         whole = describe(attack, leave_out=())  # with the threat it is bound to
         about = {name: value for name, value in shared.items() if name != "data_hash"}  # outcomes know their images
-        key = key_of(name=name, attack=whole, faster=faster, model=repr(judge.model), **about)
+        key = key_of(name=name, attack=whole, faster=faster, model=behavior, place=place, **about)
         outcomes = judge.run(name, attack, attempted, key, place=place if suite.cascade else 0)
         if weights_hash(judge.model) != shared["weights_hash"]:
             raise AttackCheated(f"{name} changed the model's weights: load the model again")

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..attacks import apgd, cross_entropy, fgsm, margin, pgd, square, undisturbed, uniform_noise
+from ..attacks import apgd, cross_entropy, fgsm, margin, pgd, square, transferred_from, undisturbed, uniform_noise
 from ..attacks.manners import look
 from ..errors import UserError
 from ..results import AttackResult, worst_case
@@ -27,7 +27,13 @@ class Crashed(UserError):
 
 
 def trials_on(
-    run: Callable, split: Split, correct: Tensor, rows: Sequence[AttackResult], threat: ThreatModel, count: int
+    run: Callable,
+    split: Split,
+    correct: Tensor,
+    rows: Sequence[AttackResult],
+    threat: ThreatModel,
+    count: int,
+    source: Model | None = None,
 ) -> dict[str, AttackResult]:
     """Attacks that test the evaluation, by what they try; those under which the model fails are left out."""
     first, held = taken(split, correct, count), taken(split, ~torch.tensor(worst_case(rows)), count)
@@ -50,32 +56,45 @@ def trials_on(
             },
         ),
     }
+    if source is not None:
+        strong = partial(apgd, threat=threat, objective=margin, steps=50, stop_when_fooled=False)
+        trials["transfer"] = (first, {"transfer": partial(transferred_from, strong, source=source)})
     made: dict[str, AttackResult] = {}
     for name, (images, attacks) in trials.items():
-        room = next(iter(attacks.values())).keywords["threat"]
+        room = {"four budgets": wide, "no limit": free}.get(name, threat)
         if len(images.labels):
             with contextlib.suppress(Crashed):
-                made[name] = run(images, threat=room, suite=Suite(attacks, cascade=True))[-1]
+                some = run(images, threat=room, suite=Suite(attacks, cascade=True))
+                made[name] = replace(some[-1], attempted=some[0].attempted)
     return made
 
 
-def experiments(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dict:
-    """Detection of adversarial images, and the binarization test."""
-    x_adv = pgd(model, x, y, threat=threat, objective=margin, steps=20)
-    features = getattr(model, "features", model)
-    attack = partial(apgd, threat=threat, objective=margin, steps=50)
+def told_apart(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dict:
+    """Detection of adversarial images by a low score."""
+    return {"detection": detection(model, x, pgd(model, x, y, threat=threat, objective=margin, steps=20))}
+
+
+def planted(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dict:
+    """The binarization test on the model's features, or on its logits where it has none."""
+    if not threat.eps:
+        return {}
+    attack, features = partial(apgd, threat=threat, objective=margin, steps=50), getattr(model, "features", None)
     with undisturbed(model):
-        planted = binarization_test(features, x[:_PLANTED], threat=threat, attack=attack) if threat.eps else None
-    return {"detection": detection(model, x, x_adv), "binarization": planted}
+        return {
+            "binarization": binarization_test(
+                features if callable(features) else model, x[:_PLANTED], threat=threat, attack=attack
+            )
+        }
 
 
-def refused(model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, most: int) -> dict:
-    """Of the attacked images that are no longer given their label, how many go to a class above all labels."""
+def refused(model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, labels: set[int]) -> dict:
+    """Of the attacked images that are no longer given their label, how many go to one class that no label has."""
     x_adv = pgd(model, x, y, threat=threat, objective=margin, steps=20)
     with undisturbed(model):
         predicted = look(model, x_adv).argmax(dim=1)
     fallen = predicted != y
-    return {"refused": (int((predicted[fallen] > most).sum()), int(fallen.sum()))}
+    unknown = [int((predicted[fallen] == k).sum()) for k in set(predicted[fallen].tolist()) - labels]
+    return {"refused": (max(unknown, default=0), int(fallen.sum()))}
 
 
 def taken(split: Split, chosen: Tensor, count: int) -> Split:

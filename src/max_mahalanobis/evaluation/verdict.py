@@ -129,16 +129,20 @@ def fooled_by_any(evidence: Evidence) -> list[bool]:
     for trial in evidence.trials.values():
         if (trial.threat, trial.eps) == (rows[0].threat, rows[0].eps):
             for image, fell, tried in zip(trial.index, trial.fooled, trial.attempted, strict=True):
-                fooled[image] |= fell and tried
+                fooled[image] = fooled.get(image, True) or (fell and tried)
     for image in evidence.facts.get("lost_images", ()):
-        fooled[image] = True
-    return list(fooled.values())
+        fooled |= {image: True} if image in fooled else {}
+    return [fooled[image] for image in rows[0].index]
 
 
 def _cross_entropy(rows: Sequence[AttackResult]) -> list[tuple[str, list[AttackResult]]]:
-    """Attacks that climb cross-entropy on every image that is right when clean: what people quote."""
+    """The first untargeted attack of many steps on cross-entropy that met every image: what people quote."""
     return [
         (f"{row.attack} alone", [row])
         for row in rows
-        if row.settings.get("objective") == "cross_entropy" and list(row.attempted) == list(row.correct)
+        if row.settings.get("objective") == "cross_entropy"
+        and row.settings.get("steps", 2) > 1
+        and not row.attack.startswith("fgsm")
+        and "targeted" not in row.settings
+        and list(row.attempted) == list(row.correct)
     ][:1]

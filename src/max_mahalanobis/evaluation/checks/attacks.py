@@ -27,7 +27,10 @@ def more_steps(evidence: Evidence) -> Finding | None:
 def larger_budget(evidence: Evidence) -> Finding | None:
     """More room does not help the adversary."""
     once, more = evidence.held("white box"), evidence.held("four budgets")
-    if once is None or more is None or once[0] < _REAL * once[1] or more[0] < once[0]:
+    if once is None or more is None or evidence.trials["four budgets"].eps <= evidence.trials["white box"].eps:
+        return None
+    stands_still = more[0] == once[0] and _REAL * once[1] <= once[0] < once[1]
+    if more[0] <= once[0] and not stands_still:
         return None
     return Finding(
         "larger_budget",
@@ -163,7 +166,7 @@ def objectives_disagree(evidence: Evidence) -> Finding | None:
         "objectives_disagree",
         "note",
         f"{first.attack} leaves {share(first.num_robust, first.num_images)}; {share(fallen, first.num_images)} of all "
-        f"images hold under it and fall to others, the first of them {_first_breaker(evidence, first)}",
+        f"images hold under it and fall to others, most of them to {_first_breaker(evidence, first)}",
         "cross-entropy depends on the scale of the logits, the number must not",
         "never quote an accuracy under cross-entropy alone for this model",
         f"{CROCE}; {TRAMER}",

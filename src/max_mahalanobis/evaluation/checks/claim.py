@@ -10,7 +10,7 @@ def few_images(evidence: Evidence) -> Finding | None:
     """The interval is too wide for the claim."""
     if not evidence.rows:
         return None
-    last = evidence.rows[-1]
+    last = min(evidence.rows, key=lambda row: row.num_robust)
     found = proportion(last.num_robust, last.num_images)
     half = 50 * (found.high - found.low)
     if half <= _WIDE:
@@ -51,21 +51,6 @@ def chosen_on_test(evidence: Evidence) -> Finding | None:
         "the best of many on these images is too good on these images",
         "choose on a validation split, or judge on images that chose nothing",
         "Rice et al. 2020, https://arxiv.org/abs/2002.11569",
-    )
-
-
-def guessed_labels(evidence: Evidence) -> Finding | None:
-    """An attack was given the model's own predictions in place of the labels."""
-    names = [row.attack for row in evidence.rows if row.settings.get("labels") == "predicted"]
-    if not names:
-        return None
-    return Finding(
-        "guessed_labels",
-        "note",
-        f"{', '.join(names)}: labels are the model's predictions",
-        "images that are wrong when clean can be pushed to the right class and then count as robust",
-        "give attacks the true labels",
-        CARLINI,
     )
 
 

@@ -8,14 +8,16 @@ _LEAST_FOUND = 0.9
 
 
 def zero_gradients(evidence: Evidence) -> Finding | None:
-    """The margin, which saturates nowhere, has a gradient of exactly zero."""
+    """The margin, which saturates nowhere, has a gradient of exactly zero, or none that is a number."""
     flat = evidence.facts.get("zero_gradient", {}).get("margin", 0.0)
-    if flat <= _FEW:
+    lost = evidence.facts.get("non_finite_gradient", 0.0)
+    if flat + lost <= _FEW:
         return None
     return Finding(
         "zero_gradients",
         "doubt",
-        f"the margin's gradient is exactly 0 on {100 * flat:.0f} % of {evidence.facts['images']} clean images",
+        f"the margin's gradient is exactly 0 on {100 * flat:.0f} %, not finite on {100 * lost:.0f} % of "
+        f"{evidence.facts['images']} clean images",
         "a gradient attack stays where it began: indicator 'unavailable gradients'",
         "replace what has no slope (rounding, thresholds, argmax) by a smooth stand-in in the backward pass (BPDA), "
         "and look at the black-box attacks",

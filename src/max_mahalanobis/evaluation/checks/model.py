@@ -3,6 +3,7 @@
 from ...results import SIGNS
 from .evidence import ATHALYE, CARLINI, PINTOR, Evidence, Finding
 
+_FEW_REFUSALS = 5
 _MOST_BATCH_DEPENDENCE = 1e-3  # of the spread of the logits; rounding gives 1e-6
 
 
@@ -23,7 +24,17 @@ def constant(evidence: Evidence) -> Finding | None:
 
 def non_finite(evidence: Evidence) -> Finding | None:
     """Logits that are NaN or infinite; counted as fooled."""
-    return _sign(evidence, "non-finite logits", "gradients through them are lost for these images", CARLINI, "note")
+    worst = max(evidence.rows, key=lambda row: row.non_finite, default=None)
+    if worst is None or not worst.non_finite:
+        return None
+    return Finding(
+        "non_finite",
+        "note",
+        f"logits are NaN or infinite on {worst.non_finite} of {worst.num_images} images, clean or under {worst.attack}",
+        "no prediction can be made of them: they count as fooled, and gradients through them are lost",
+        "check the model's numerics",
+        CARLINI,
+    )
 
 
 def random_answers(evidence: Evidence) -> Finding | None:
@@ -34,6 +45,7 @@ def random_answers(evidence: Evidence) -> Finding | None:
 def training_mode(evidence: Evidence) -> Finding | None:
     """Layers that stay in training mode when the model is told to evaluate."""
     layers = list(evidence.facts.get("training_layers", ()))
+    layers += ["buffers that change while the model answers"] * evidence.facts.get("moving_buffers", False)
     if not layers:
         return None
     return Finding(
@@ -64,12 +76,12 @@ def batch_dependence(evidence: Evidence) -> Finding | None:
 def refusals(evidence: Evidence) -> Finding | None:
     """Attacked images end in a class that no label has: a detector's."""
     refused, met = evidence.facts.get("refused", (0, 0))
-    if not refused:
+    if refused < max(_FEW_REFUSALS, met / 2):
         return None
     return Finding(
         "refusals",
         "doubt",
-        f"{refused} of {met} images that count as fooled are put into a class that no label has",
+        f"{refused} of {met} images that count as fooled are put into one class that no label has",
         "a model that refuses is not fooled by refusing: the attacks stopped there, and must both avoid the refusal "
         "and change the class; the number is neither its accuracy nor a bound of it",
         "attack with an objective that lowers the refusal too, and count refusals of clean images as errors",

@@ -7,10 +7,10 @@ from ..reading import RunRecord
 from .words import Sentence
 
 MEANING = {
-    "robust": "robust: more than half of what is right when clean holds",
-    "weak": "weak: less than half of what is right when clean holds",
-    "broken": "broken: less than a tenth of what is right when clean holds",
-    "undecided": "undecided: its interval reaches to both sides of half of the clean accuracy",
+    "robust": "robust: more than {robust:g} of what is right when clean holds",
+    "weak": "weak: less than {robust:g} of what is right when clean holds",
+    "broken": "broken: less than {broken:g} of what is right when clean holds",
+    "undecided": "undecided: its interval reaches to both sides of {robust:g} of the clean accuracy",
 }
 
 
@@ -50,7 +50,7 @@ def verdict_on(run: RunRecord) -> VerdictText:
     return VerdictText(
         run.name,
         number,
-        MEANING[verdict["robustness"]],
+        MEANING[verdict["robustness"]].format(**verdict["thresholds"]),
         Sentence(because if doubts else calm, warns=bool(doubts)),
         [*incomplete, *illusions],
         [_told(finding) for finding in verdict["findings"]],
