@@ -10,7 +10,7 @@ from .conditions import CURVE, MINIMUM_NORM
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
 from .reading import RunRecord
 from .sentences import alarms, findings, take_away, verdict_on
-from .tables import accuracy_tables, budget_tables, cost_tables, recipe_table
+from .tables import accuracy_tables, budget_tables, cost_tables, narrow, recipe_table
 
 TITLE = "What is left under attack"
 
@@ -35,6 +35,7 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
     template = environment.from_string((files(__package__) / "page.html").read_text(encoding="utf-8"))
     return template.render(
         title=title,
+        narrow=narrow,
         take_away=take_away(runs),
         verdicts=[verdict_on(run) for run in runs if run.audit is not None],
         notes=[note for run in runs for note in run.notes],

@@ -21,12 +21,13 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Plain data, drawn nowhere yet."""
+    """Plain data, drawn nowhere yet; `turned` where each line of it became a column."""
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    turned: bool = False
 
 
 def lines(
@@ -49,3 +50,14 @@ def share_cell(share: Proportion) -> Cell:
 def any_missing(rows: Sequence[Sequence[Cell]]) -> bool:
     """Whether a run did not meet one of the attacks."""
     return any(cell.text == NOTHING for row in rows for cell in row)
+
+
+def narrow(table: Table) -> Table:
+    """Rows and columns exchanged where that leaves fewer columns; a table with two lines of one name stays."""
+    corner, *columns = table.header
+    names = [row[0].text for row in table.rows]
+    if len(table.header) <= len(names) + 1 or len(set(names)) < len(names):
+        return table
+    rows = [(Cell(name), *(row[place] for row in table.rows)) for place, name in enumerate(columns, 1)]
+    header = ("" if corner == "run" else corner, *names)
+    return table._replace(header=header, rows=tuple(rows), turned=True)

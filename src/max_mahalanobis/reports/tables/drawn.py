@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .cells import DAGGER, Cell, Table
+from .cells import DAGGER, Cell, Table, narrow
 
 if TYPE_CHECKING:
     import rich.table
@@ -21,8 +21,7 @@ def as_rich(table: Table) -> "rich.table.Table":
     import rich.table
     from rich.text import Text
 
-    table = _narrow(table)
-
+    table = narrow(table)
     caption = Text("\n".join(table.notes)) if table.notes else None
     drawn = rich.table.Table(title=Text(table.title), caption=caption, title_justify="left", caption_justify="left")
     for number, name in enumerate(table.header):
@@ -42,16 +41,6 @@ def _plain(cell: Cell) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _narrow(table: Table) -> Table:
-    """Rows and columns exchanged where that leaves fewer columns."""
-    if len(table.header) <= len(table.rows) + 1:
-        return table
-    corner, *columns = table.header
-    names = (row[0].text for row in table.rows)
-    rows = [(Cell(name), *(row[place] for row in table.rows)) for place, name in enumerate(columns, 1)]
-    return table._replace(header=("" if corner == "run" else corner, *names), rows=tuple(rows))
 
 
 def _line(cells: Sequence[str]) -> str:
