@@ -21,7 +21,7 @@ def find_chromium():
 
 
 class Browser:
-    """One tab. Messages are JSON that ends in a zero byte; the browser reads them from its fd 3, answers on its fd 4."""
+    """One tab. Messages are JSON that ends in a zero byte: read by the browser from fd 3, answered on fd 4."""
 
     def __init__(self, ask, answer):
         self.ask, self.answer, self.rest, self.number = ask, answer, b"", 0

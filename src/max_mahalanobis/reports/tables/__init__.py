@@ -2,12 +2,17 @@
 
 from .accuracy import accuracy_tables
 from .budgets import budget_tables
-from .cells import Cell, Table, narrow
+from .cells import DAGGER, NOTHING, Cell, Table, narrow
 from .costs import cost_tables
 from .drawn import as_markdown, as_rich
+from .pairs import pair_table
 from .recipes import recipe_table
+from .steps import steps_tables
+from .unions import union_tables
 
 __all__ = [
+    "DAGGER",
+    "NOTHING",
     "Cell",
     "Table",
     "accuracy_tables",
@@ -16,5 +21,8 @@ __all__ = [
     "budget_tables",
     "cost_tables",
     "narrow",
+    "pair_table",
     "recipe_table",
+    "steps_tables",
+    "union_tables",
 ]
