@@ -10,19 +10,7 @@ from .conditions import CURVE, MINIMUM_NORM
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
 from .reading import RunRecord
 from .sentences import alarms, findings, take_away, verdict_on
-from .tables import (
-    DAGGER,
-    NOTHING,
-    Table,
-    accuracy_tables,
-    budget_tables,
-    cost_tables,
-    narrow,
-    pair_table,
-    recipe_table,
-    steps_tables,
-    union_tables,
-)
+from .tables import DAGGER, NOTHING, Table, every_table, narrow, recipe_table
 
 TITLE = "What is left under attack"
 
@@ -45,6 +33,7 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files(__package__) / "page.html").read_text(encoding="utf-8"))
+    tables = every_table(runs)
     return template.render(
         title=title,
         narrow=narrow,
@@ -52,17 +41,17 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         verdicts=[verdict_on(run) for run in runs if run.audit is not None],
         notes=[note for run in runs for note in run.notes],
         trained=recipe_table(runs),
-        accuracy=_once([*accuracy_tables(runs), *budget_tables(runs)]),
-        pairs=pair_table(runs),
-        unions=_once(union_tables(runs)),
-        steps=_once(steps_tables(runs)),
+        accuracy=_once([*tables["accuracy"], *tables["budgets"]]),
+        pairs=tables["pairs"],
+        unions=_once(tables["unions"]),
+        steps=_once(tables["steps"]),
         alarms=alarms(runs),
         findings=findings(runs),
         budgets=budget_drawings(runs),
         training=_drawn([training_drawing(runs)]),
         features=_drawn(features_drawing(run, f"features{number}") for number, run in enumerate(runs)),
         examples=_drawn(examples_drawing(run, f"examples{number}") for number, run in enumerate(runs)),
-        costs=_once(cost_tables(runs)),
+        costs=_once(tables["costs"]),
         recipes=[(run.name, _toml(run.recipe)) for run in runs if run.recipe is not None],
         missing=missing(runs),
         versions=sorted({row.version for run in runs for row in run.results}),
