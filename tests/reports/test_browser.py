@@ -72,10 +72,14 @@ def test_the_tab_key_walks_from_the_first_link_through_the_whole_page(tab, path)
     assert tab.value("document.activeElement.tagName") == "SUMMARY"
 
 
-def test_the_page_prints_within_a_sheet(tab, path):
+def test_the_page_prints_within_a_sheet_recipes_and_all(tab, path):
     tab.open(path, 700, media="print")  # A4 without margins, at 96 dots per inch
     assert tab.value("document.documentElement.scrollWidth") <= 700
     assert tab.value("getComputedStyle(document.querySelector('nav')).display") == "none"
+    closed = (
+        "[...document.querySelectorAll('details pre')].filter(e => !e.checkVisibility({contentVisibilityAuto: true}))"
+    )
+    assert tab.value(f"{closed}.length") == 0
 
 
 def test_a_request_and_an_error_would_be_noticed(tab, tmp_path):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def as_markdown(table: Table) -> str:
     """A GitHub table under its title."""
-    lines = [_line(table.header), _line(["---"] + ["---:"] * (len(table.header) - 1))]
+    lines = [_line(table.header), _line(["---"] * table.keys + ["---:"] * (len(table.header) - table.keys))]
     lines += [_line([_plain(cell) for cell in row]) for row in table.rows]
     return "\n\n".join([f"**{_one_line(table.title)}**", "\n".join(lines), *map(_one_line, table.notes)])
 
@@ -25,7 +25,7 @@ def as_rich(table: Table) -> "rich.table.Table":
     caption = Text("\n".join(table.notes)) if table.notes else None
     drawn = rich.table.Table(title=Text(table.title), caption=caption, title_justify="left", caption_justify="left")
     for number, name in enumerate(table.header):
-        drawn.add_column(Text(name), justify="left" if number == 0 else "right", overflow="fold")
+        drawn.add_column(Text(name), justify="left" if number < table.keys else "right", overflow="fold")
     for row in table.rows:
         drawn.add_row(*(Text.assemble(_marked(cell), ("\n" + cell.detail, "dim")) for cell in row))
     return drawn

@@ -10,7 +10,7 @@ from ..verdicts import is_cascade
 from .cells import Cell, Table, share_cell
 
 ONCE = "Every image counts once, for the first attack that fooled it; shares are of all images, in %."
-CASCADE = "A cascade in its order: a later attack never met what an earlier one broke."
+CASCADE = "Attacks of a cascade stand in its order; “tried on” says how many images each met."
 GREEDY = "Attacks that met every image stand in greedy order, each time the one that breaks most of what still holds."
 
 
