@@ -1,5 +1,6 @@
 """What `mmc` prints, where it prints it, and how it exits."""
 
+import csv
 import json
 import os
 import subprocess
@@ -27,6 +28,9 @@ COMMANDS = (
     "evaluate named --images 99999 --eps 8/255 --suite quick",
     "evaluate named --images 99999 --quiet --eps 8/255 --suite quick",
     "report named named --table markdown",
+    "report named --table json",
+    "report named --table csv --quiet",
+    "report named --table latex",
     "centers --classes 3 --dim 5 --out centers.npy",
     "centers --classes 1",
     "plan --images 1000",
@@ -112,6 +116,17 @@ def test_a_run_named_twice_is_reported_once(done, folder):
     assert result["code"] == 0
     assert sum(line.startswith("| named") for line in result["out"].splitlines()) == 1
     assert result["changed"] == ["report.html"]
+
+
+def test_tables_for_machines_stand_on_stdout_alone(done):
+    told = json.loads(done["report named --table json"]["out"])
+    assert told["tables"]["accuracy"][0]["rows"][0][0]["text"] == "named"
+    lines = list(csv.DictReader(done["report named --table csv --quiet"]["out"].splitlines()))
+    assert {line["section"] for line in lines} == {"accuracy", "unions", "costs"}
+    latex = done["report named --table latex"]
+    assert latex["out"].startswith(r"\begin{table}")
+    assert latex["out"].endswith("\\end{table}\n")
+    assert latex["err"] == "mmc: the page: report.html\n"
 
 
 def test_centers_are_written_as_a_simplex(done, folder):

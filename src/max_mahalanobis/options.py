@@ -198,8 +198,8 @@ class Report:
     """run folders, or .jsonl files of result rows"""
     out: Path = Path("report.html")
     """the page"""
-    table: Literal["terminal", "markdown"] = "terminal"
-    """how the table is printed"""
+    table: Literal["terminal", "markdown", "latex", "json", "csv"] = "terminal"
+    """how the tables are printed; json and csv hold all of the page's, and nothing else is printed beside them"""
     seed: int = 0
     """unused: a report has nothing random"""
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from made import make_curve, make_pictures, make_run
 
+from max_mahalanobis.reports.conditions import attack_text
 from max_mahalanobis.reports.figures import (
     as_document,
     budget_drawings,
@@ -13,6 +14,7 @@ from max_mahalanobis.reports.figures import (
     features_drawing,
     training_drawing,
 )
+from max_mahalanobis.reports.figures.canvas import visible
 from max_mahalanobis.reports.figures.centers import VIEW
 from max_mahalanobis.reports.figures.examples import amplified
 from max_mahalanobis.reports.figures.features import principal_plane
@@ -112,3 +114,12 @@ def test_centers_are_drawn_in_any_dimension_and_described(shape, said):
 
 def test_the_view_of_a_sphere_is_a_rotation():
     np.testing.assert_allclose(VIEW @ VIEW.T, np.eye(3), atol=1e-12)
+
+
+def test_a_budget_is_spoken_of_as_people_write_it_and_a_long_name_leaves_room():
+    assert attack_text("pgd-20 margin, Linf(eps=0.03137254901960784)") == "pgd-20 margin, Linf eps 8/255"
+    assert attack_text("pgd-20, L2(eps=0.5)") == "pgd-20, L2 eps 0.5"
+    assert attack_text("fab, L1") == "fab, L1"
+    name = f"start{'x' * 100}end"
+    assert len(visible(name)) < 43
+    assert (visible(name)[:5], visible(name)[-3:], visible("_a")[-2:]) == ("start", "end", "_a")

@@ -69,6 +69,29 @@ def test_the_page_says_the_take_away_then_the_alarm_then_the_rest(text):
     assert "No training metrics of sce-at: report on its run folder." in text
 
 
+def test_a_section_without_a_table_is_neither_there_nor_linked(text):
+    assert [f'id="{name}"' in text for name in ("pairs", "unions", "steps")] == [True, True, False]
+    alone = page([RunRecord("bare", None, [], [make_row("bare")], None)])
+    for name in ("pairs", "unions", "steps"):
+        assert f'id="{name}"' not in alone
+        assert f'href="#{name}"' not in alone
+    more = page([RunRecord("bare", None, [], [make_row("bare"), make_row("bare", "pgd-50 cross_entropy", 90)], None)])
+    assert "pgd cross_entropy</th>" in more
+    Outline(more)
+
+
+def test_a_note_stands_once_in_its_section_but_a_mark_is_explained_under_each_table():
+    rows = [row for eps in (0.1, 0.2) for row in make_run(curve=False).results for row in [replace(row, eps=eps)]]
+    text = page([RunRecord("m", None, [], rows, None)])
+    assert text.count("95 % Wilson intervals") == 1
+    assert text.count("† not robustness") == 2
+
+
+def test_a_table_wider_than_long_is_turned_and_one_named_by_two_columns_is_grouped(text):
+    assert text.count('<table class="turned">') == 3  # recipes, accuracy, costs
+    assert '<th scope="rowgroup" colspan="4"><span>sce-at</span></th>' in text
+
+
 def test_the_same_runs_give_the_same_bytes(text):
     assert page(RUNS) == text
 

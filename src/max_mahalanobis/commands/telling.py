@@ -1,17 +1,22 @@
 """Commands that tell: report, density, plan."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from .. import options
 from ..errors import UserError
 from ..recipe import check_seed
-from ..terminal import print_reading, print_tables
+from ..terminal import print_reading, print_tables, say
 from .machine import load_data, use
+
+if TYPE_CHECKING:
+    from ..reports.reading import RunRecord
 
 
 def report(asked: options.Report) -> None:
     """One table per condition on stdout, one page on disk."""
     from ..reports.page import write_page
     from ..reports.reading import read_runs
-    from ..reports.tables import accuracy_tables, as_markdown, budget_tables
 
     if not asked.runs:
         raise UserError("no runs named: mmc report runs/*")
@@ -19,13 +24,35 @@ def report(asked: options.Report) -> None:
         raise UserError(f"--out {asked.out} must end in .html: the page replaces the file")
     runs = read_runs(asked.runs)
     write_page(runs, asked.out)
+    if asked.table in ("latex", "json", "csv"):
+        print(_for_machines(runs, asked.table))
+        say(f"the page: {asked.out}", quiet=asked.machine.quiet)
+        return
+    _print_tables(runs, asked.table)
+    print_reading(runs)
+    print(f"\nThe page: {asked.out}")
+
+
+def _for_machines(runs: Sequence["RunRecord"], form: str) -> str:
+    from ..reports.document import as_json
+    from ..reports.tables import as_csv, as_latex, every_table
+
+    if form == "json":
+        return as_json(runs)
+    tables = every_table(runs)
+    if form == "csv":
+        return as_csv(tables)
+    return "\n\n".join(as_latex(table) for section in ("accuracy", "budgets", "pairs") for table in tables[section])
+
+
+def _print_tables(runs: Sequence["RunRecord"], form: str) -> None:
+    from ..reports.tables import accuracy_tables, as_markdown, budget_tables
+
     tables = [*accuracy_tables(runs), *budget_tables(runs)]
-    if asked.table == "markdown":
+    if form == "markdown":
         print("\n\n".join(as_markdown(table) for table in tables))
     else:
         print_tables(tables)
-    print_reading(runs)
-    print(f"\nThe page: {asked.out}")
 
 
 def density(asked: options.Density) -> None:

@@ -1,5 +1,6 @@
 """Which rows may stand beside each other: those about the same images, budget and suite."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -99,6 +100,13 @@ def eps_text(eps: float, threat: str) -> str:
     if is_in_levels(threat) and eps > 0 and abs(levels - round(levels)) < 1e-4 and round(levels) > 0:
         return f"{round(levels)}/255"
     return f"{eps:.4g}"
+
+
+def attack_text(name: str) -> str:
+    """An attack's name with its budget as people write it: Linf(eps=0.0313725) becomes Linf eps 8/255."""
+    return re.sub(
+        r"(\w+)\(eps=([0-9.e-]+)\)", lambda found: f"{found[1]} eps {eps_text(float(found[2]), found[1])}", name
+    )
 
 
 def size_text(size: float, threat: str) -> str:

@@ -10,7 +10,7 @@ from .conditions import CURVE, MINIMUM_NORM
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
 from .reading import RunRecord
 from .sentences import alarms, findings, take_away, verdict_on
-from .tables import accuracy_tables, budget_tables, cost_tables, recipe_table
+from .tables import DAGGER, NOTHING, Table, every_table, narrow, recipe_table
 
 TITLE = "What is left under attack"
 
@@ -33,20 +33,25 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files(__package__) / "page.html").read_text(encoding="utf-8"))
+    tables = every_table(runs)
     return template.render(
         title=title,
+        narrow=narrow,
         take_away=take_away(runs),
         verdicts=[verdict_on(run) for run in runs if run.audit is not None],
         notes=[note for run in runs for note in run.notes],
         trained=recipe_table(runs),
-        accuracy=[*accuracy_tables(runs), *budget_tables(runs)],
+        accuracy=_once([*tables["accuracy"], *tables["budgets"]]),
+        pairs=tables["pairs"],
+        unions=_once(tables["unions"]),
+        steps=_once(tables["steps"]),
         alarms=alarms(runs),
         findings=findings(runs),
         budgets=budget_drawings(runs),
         training=_drawn([training_drawing(runs)]),
         features=_drawn(features_drawing(run, f"features{number}") for number, run in enumerate(runs)),
         examples=_drawn(examples_drawing(run, f"examples{number}") for number, run in enumerate(runs)),
-        costs=cost_tables(runs),
+        costs=_once(tables["costs"]),
         recipes=[(run.name, _toml(run.recipe)) for run in runs if run.recipe is not None],
         missing=missing(runs),
         versions=sorted({row.version for run in runs for row in run.results}),
@@ -72,6 +77,17 @@ def missing(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
         section: [f"No {what} of {run.name}: {remedy}." for run in runs if lacks(run)]
         for section, (what, remedy, lacks) in lacking.items()
     }
+
+
+def _once(tables: Sequence[Table]) -> list[Table]:
+    """The tables of a section, a note under the first that needs it; those that explain a mark stand under each."""
+    told: set[str] = set()
+    shown = []
+    for table in tables:
+        kept = tuple(note for note in table.notes if note not in told or note.startswith((DAGGER, NOTHING)))
+        shown.append(table._replace(notes=kept))
+        told.update(table.notes)
+    return shown
 
 
 def _drawn(drawings: Iterable[Drawing | None]) -> list[Drawing]:

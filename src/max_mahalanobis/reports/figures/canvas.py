@@ -27,6 +27,7 @@ CLASS_COLORS = (  # Tol's muted scheme, its darkest and its pale gray made reada
     "#8c8c8c",
 )
 MARKERS = "osD^vP"
+LONGEST = 42  # letters of a label
 
 _STYLE = {
     "svg.hashsalt": "max_mahalanobis",  # the same rows give the same bytes
@@ -74,7 +75,8 @@ def render(figure: Figure, key: str, alt: str, caption: str, title: str = "") ->
 
 
 def visible(name: str) -> str:
-    """A label matplotlib shows; it hides those that begin with an underscore."""
+    """A label that leaves room for the drawing, the middle of long ones as …; matplotlib hides a first underscore."""
+    name = name if len(name) <= LONGEST else f"{name[: LONGEST // 3]}…{name[-LONGEST // 2 :]}"
     return f"\u200b{name}" if name.startswith("_") else name
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..conditions import attack_text
 from ..reading import RunRecord
 from .canvas import CLASS_COLORS, Drawing, canvas, render
 
@@ -21,7 +22,7 @@ def examples_drawing(run: RunRecord, key: str) -> Drawing | None:
         for name in ("image_predictions", "image_adv_predictions", "image_labels")
     )
     difference, factor = amplified(adv - images)
-    attack = str(pictures["attack"]) if "attack" in pictures else "an attack"
+    attack = attack_text(str(pictures["attack"])) if "attack" in pictures else "an attack"
     with canvas(0.6 + 1.35 * len(images), 5.2, columns=len(images), rows=3) as (figure, panels):
         for row, (block, said) in enumerate(((images, clean_said), (adv, adv_said), (difference, None))):
             for column, image in enumerate(block):

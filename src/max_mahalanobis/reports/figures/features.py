@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ..conditions import attack_text
 from ..reading import RunRecord
 from .canvas import CLASS_COLORS, INK, Drawing, canvas, color_of, render
 
@@ -22,7 +23,7 @@ def features_drawing(run: RunRecord, key: str) -> Drawing | None:
     kind = {"preset": "preset centers", "learned": "learned centers"}.get(
         found := _text(pictures, "centers_are", "centers"), found
     )
-    attack = _text(pictures, "attack", "an attack")
+    attack = attack_text(_text(pictures, "attack", "an attack"))
     with canvas(7.2, 5.2) as (figure, (axes,)):
         for label in np.unique(labels):
             mine = labels == label

@@ -1,10 +1,34 @@
-"""Rows of evidence as tables: plain data first, then markdown, the terminal or a page."""
+"""Rows of evidence as tables: plain data first, then markdown, the terminal, a page, LaTeX or CSV."""
 
 from .accuracy import accuracy_tables
 from .budgets import budget_tables
-from .cells import Cell, Table
+from .cells import DAGGER, NOTHING, Cell, Table, narrow
 from .costs import cost_tables
 from .drawn import as_markdown, as_rich
+from .every import every_table
+from .flat import as_csv
+from .latex import as_latex
+from .pairs import pair_table
 from .recipes import recipe_table
+from .steps import steps_tables
+from .unions import union_tables
 
-__all__ = ["Cell", "Table", "accuracy_tables", "as_markdown", "as_rich", "budget_tables", "cost_tables", "recipe_table"]
+__all__ = [
+    "DAGGER",
+    "NOTHING",
+    "Cell",
+    "Table",
+    "accuracy_tables",
+    "as_csv",
+    "as_latex",
+    "as_markdown",
+    "as_rich",
+    "budget_tables",
+    "cost_tables",
+    "every_table",
+    "narrow",
+    "pair_table",
+    "recipe_table",
+    "steps_tables",
+    "union_tables",
+]

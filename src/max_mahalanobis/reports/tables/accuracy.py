@@ -58,4 +58,4 @@ def _attack_cell(rows: list[AttackResult], attack: str, suspect: bool) -> Cell:
     cell = share_cell(robust_accuracy(mine))
     several = f" worst of {len(mine)}" if len(mine) > 1 else ""
     tried = f" met {met(mine)}" if is_cascade(mine) else ""
-    return Cell(cell.text, cell.detail + several + tried, suspect)
+    return cell._replace(detail=cell.detail + several + tried, suspect=suspect)

@@ -34,7 +34,7 @@ def _table(runs: Sequence[RunRecord], found: list[Condition]) -> Table:
                 lines.append((Cell(run.name), Cell(eps_text(eps, found[0].threat)), *_cells(rows, suites)))
     title = f"{found[0].images}, {norm_name(found[0].threat)}, by budget and suite"
     header = ("run", "eps", "clean", "cross-entropy PGD", *suites)
-    return Table(title, header, tuple(lines), (PLAIN, PASSES))
+    return Table(title, header, tuple(lines), (PLAIN, PASSES), keys=2)
 
 
 def _cells(rows: list[AttackResult], suites: Sequence[str]) -> list[Cell]:
@@ -49,7 +49,7 @@ def _suite_cell(rows: list[AttackResult]) -> Cell:
         return Cell(NOTHING)
     cell = share_cell(robust_accuracy(rows))
     passes = sum(row.forwards + row.backwards for row in rows) / max(1, rows[0].num_correct)
-    return Cell(cell.text, f"{cell.detail} {passes:,.0f} passes")
+    return cell._replace(detail=f"{cell.detail} {passes:,.0f} passes")
 
 
 def _of(found: Sequence[Condition]) -> set[str]:

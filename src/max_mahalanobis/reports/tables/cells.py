@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ...results import AttackResult
-from ...statistics import Proportion
+from ...statistics import Difference, Proportion
 from ..conditions import Condition, rows_under
 from ..reading import RunRecord
 
@@ -13,20 +13,29 @@ DAGGER = "†"
 
 
 class Cell(NamedTuple):
-    """What stands in one place of a table; `detail` is said more quietly, a `suspect` number carries a dagger."""
+    """What stands in one place of a table; `detail` is said more quietly, a `suspect` number carries a dagger.
+
+    `number` is what the text rounds, for machines: a share of images, or a difference of two, with its interval.
+    """
 
     text: str
     detail: str = ""
     suspect: bool = False
+    number: Proportion | Difference | None = None
 
 
 class Table(NamedTuple):
-    """Plain data, drawn nowhere yet."""
+    """Plain data, drawn nowhere yet.
+
+    `keys`: how many of the first columns name a line. `turned`: each line of it became a column.
+    """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    keys: int = 1
+    turned: bool = False
 
 
 def lines(
@@ -43,9 +52,26 @@ def lines(
 
 def share_cell(share: Proportion) -> Cell:
     """A share in percent with its interval."""
-    return Cell(f"{100 * share.value:.1f}", f"[{100 * share.low:.1f}, {100 * share.high:.1f}]")
+    return Cell(f"{100 * share.value:.1f}", f"[{100 * share.low:.1f}, {100 * share.high:.1f}]", number=share)
+
+
+def difference_cell(found: Difference, suspect: bool = False) -> Cell:
+    """A difference of two shares in points, with its interval."""
+    value, low, high = (f"{100 * share:+.1f}" for share in found[:3])
+    return Cell(value, f"[{low}, {high}]", suspect, found)
 
 
 def any_missing(rows: Sequence[Sequence[Cell]]) -> bool:
     """Whether a run did not meet one of the attacks."""
     return any(cell.text == NOTHING for row in rows for cell in row)
+
+
+def narrow(table: Table) -> Table:
+    """Rows and columns exchanged where that leaves fewer columns; where two columns name a line they stay."""
+    if table.keys > 1 or len(table.header) <= len(table.rows) + 1:
+        return table
+    corner, *columns = table.header
+    names = (row[0].text for row in table.rows)
+    rows = [(Cell(name), *(row[place] for row in table.rows)) for place, name in enumerate(columns, 1)]
+    header = ("" if corner == "run" else corner, *names)
+    return table._replace(header=header, rows=tuple(rows), turned=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .cells import DAGGER, Cell, Table
+from .cells import DAGGER, Cell, Table, narrow
 
 if TYPE_CHECKING:
     import rich.table
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def as_markdown(table: Table) -> str:
     """A GitHub table under its title."""
-    lines = [_line(table.header), _line(["---"] + ["---:"] * (len(table.header) - 1))]
+    lines = [_line(table.header), _line(["---"] * table.keys + ["---:"] * (len(table.header) - table.keys))]
     lines += [_line([_plain(cell) for cell in row]) for row in table.rows]
     return "\n\n".join([f"**{_one_line(table.title)}**", "\n".join(lines), *map(_one_line, table.notes)])
 
@@ -21,12 +21,11 @@ def as_rich(table: Table) -> "rich.table.Table":
     import rich.table
     from rich.text import Text
 
-    table = _narrow(table)
-
+    table = narrow(table)
     caption = Text("\n".join(table.notes)) if table.notes else None
     drawn = rich.table.Table(title=Text(table.title), caption=caption, title_justify="left", caption_justify="left")
     for number, name in enumerate(table.header):
-        drawn.add_column(Text(name), justify="left" if number == 0 else "right", overflow="fold")
+        drawn.add_column(Text(name), justify="left" if number < table.keys else "right", overflow="fold")
     for row in table.rows:
         drawn.add_row(*(Text.assemble(_marked(cell), ("\n" + cell.detail, "dim")) for cell in row))
     return drawn
@@ -42,16 +41,6 @@ def _plain(cell: Cell) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _narrow(table: Table) -> Table:
-    """Rows and columns exchanged where that leaves fewer columns."""
-    if len(table.header) <= len(table.rows) + 1:
-        return table
-    corner, *columns = table.header
-    names = (row[0].text for row in table.rows)
-    rows = [(Cell(name), *(row[place] for row in table.rows)) for place, name in enumerate(columns, 1)]
-    return table._replace(header=("" if corner == "run" else corner, *names), rows=tuple(rows))
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,0 +1,25 @@
+"""Every table of a report, by the section it belongs to."""
+
+from collections.abc import Sequence
+
+from ..reading import RunRecord
+from .accuracy import accuracy_tables
+from .budgets import budget_tables
+from .cells import Table
+from .costs import cost_tables
+from .pairs import pair_table
+from .steps import steps_tables
+from .unions import union_tables
+
+
+def every_table(runs: Sequence[RunRecord]) -> dict[str, list[Table]]:
+    """The tables made of result rows, in the order of the page; sections that have none are empty."""
+    paired = pair_table(runs)
+    return {
+        "accuracy": accuracy_tables(runs),
+        "budgets": budget_tables(runs),
+        "pairs": [paired] if paired else [],
+        "unions": union_tables(runs),
+        "steps": steps_tables(runs),
+        "costs": cost_tables(runs),
+    }
