@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 
 from max_mahalanobis.attacks import apgd, cross_entropy, margin, pgd, square
 from max_mahalanobis.errors import UserError
-from max_mahalanobis.evaluation import Suite, audit
+from max_mahalanobis.evaluation import Journal, Suite, audit
 from max_mahalanobis.threats import Linf
 from max_mahalanobis.types import as_pixels
 
@@ -224,3 +224,93 @@ def test_the_published_form_has_what_it_promises(digits, digits_sce):
     assert set(form["trials"]) == {
         "white box", "one step", "noise", "black box", "four budgets", "no limit", "longer"
     }  # fmt: skip
+
+
+SMALL = Suite({"pgd": partial(pgd, threat=Linf(0.05), objective=margin, steps=5)})
+
+
+def checks_of(found):
+    return {finding.check for finding in found.verdict.findings}
+
+
+def test_what_only_the_longer_attacks_fell_is_counted_and_doubted(digits, digits_sce):
+    blind = Suite({"pgd-20 cross_entropy": LIGHT.attacks["pgd-20 cross_entropy"]})
+    saturated = Wrapped(digits_sce, lambda model, x: 1000 * model(x))
+    found = audit(saturated, digits.test.first(120), threat=THREAT, suites=[blind], trial_images=40)
+    assert "more_steps" in checks_of(found)
+    assert found.verdict.number.count < found.evidence.rows[0].num_robust
+    assert found.verdict.reliability == "doubtful"
+
+
+class NoisyNorm(nn.Module):
+    """A BatchNorm that no eval() reaches: it moves its statistics whenever it answers."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.norm = model, nn.BatchNorm2d(1)
+
+    def train(self, mode=True):
+        return self
+
+    def forward(self, x):
+        return self.model(self.norm(x))
+
+
+def test_a_model_that_moves_its_buffers_is_audited_and_put_back():
+    model, x, y = linear_problem(3, count=40)
+    moving = NoisyNorm(model)
+    y, before = moving(x).argmax(dim=1), moving.norm.running_mean.clone()
+    moving.norm.running_mean.copy_(before)
+    found = audit(moving, (x, y), threat=Linf(0.05), suites=[SMALL], trial_images=10)
+    assert {"training_mode"} <= checks_of(found)
+    torch.testing.assert_close(moving.norm.running_mean, before)
+
+
+def test_several_suites_of_ones_own_are_told_apart_and_one_without_a_budget_is_refused():
+    model, x, y = linear_problem(3, count=30)
+    found = audit(model, (x, y), threat=Linf(0.05), suites=[SMALL, SMALL], trial_images=10)
+    assert {row.suite for row in found.evidence.rows} == {"custom", "custom 2"}
+    with pytest.raises(UserError, match="suite minimum_norm knows no budget"):
+        audit(model, (x, y), threat=Linf(0.05), suites=["minimum_norm"])
+    with pytest.raises(UserError, match="an audit needs at least one"):
+        audit(model, (x, y), threat=Linf(0.05), suites=[])
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-5])
+def test_a_budget_of_next_to_nothing_is_no_reason_for_doubt(eps):
+    model, x, y = linear_problem(3, count=30, dtype=torch.float64)
+    tiny = Suite({"pgd": partial(pgd, threat=Linf(eps), objective=margin, steps=5)})
+    found = audit(model, (x, y), threat=Linf(eps), suites=[tiny], trial_images=10)
+    assert found.verdict.reliability == "reliable", found.verdict.findings
+    assert found.verdict.complete
+
+
+def test_a_class_that_these_images_lack_is_not_a_refusal():
+    model, x, y = linear_problem(10, count=60)
+    few = y < 5
+    found = audit(model, (x[few], y[few]), threat=Linf(0.05), suites=[SMALL], trial_images=10)
+    assert "refusals" not in checks_of(found)
+
+
+def test_an_attack_of_a_suite_that_cheats_is_left_out_and_the_others_stay():
+    model, x, y = linear_problem(3, count=30)
+    mixed = Suite(dict(SMALL.attacks) | {"leaves": leaves_the_ball})
+    found = audit(model, (x, y), threat=Linf(0.05), suites=[mixed], trial_images=10)
+    assert set(found.evidence.broken_rules) == {"leaves"}
+    assert [row.attack for row in found.evidence.rows] == ["pgd"]
+
+
+def test_changed_code_is_not_answered_from_the_journal_of_the_old(tmp_path):
+    model, x, y = linear_problem(3, count=30)
+
+    class Module(nn.Module):
+        coarse = True
+
+        def forward(self, x):
+            return model((8 * x).round() / 8 if self.coarse else x)
+
+    module, asked = Module(), {"threat": Linf(0.05), "suites": [SMALL], "trial_images": 10}
+    audit(module, (x, y), journal=Journal(tmp_path), **asked)
+    module.coarse = False
+    again = audit(module, (x, y), journal=Journal(tmp_path), **asked)
+    assert again.verdict.number == audit(module, (x, y), **asked).verdict.number

@@ -86,11 +86,11 @@ def audit(
         UserError: images, labels or outputs that cannot be judged; no image is right when clean.
     """
     suites = _named(suites)
-    split, crashes = _sound_images(model, as_split(split), settings)
-    thresholds, broken, asked = thresholds or Thresholds(), {}, len(split.labels)
-    device, facts = torch.device(settings.get("device", "cpu")), dict(known or {})
+    split, device, facts = as_split(split), torch.device(settings.get("device", "cpu")), dict(known or {})
     if isinstance(model, nn.Module) and Still.is_needed(model, as_pixels(split.images[:2]).to(device)):
         model, facts = Still(model), facts | {"moving_buffers": True}
+    split, crashes = _sound_images(model, split, settings)
+    thresholds, broken, asked = thresholds or Thresholds(), {}, len(split.labels)
     run = partial(_evaluated, model, crashes=crashes, broken=broken, **settings)
     by_suite = _attacked(run, split, suites, threat, thresholds if until_decided else None)
     own, lost = try_own_attacks(model, split, attacks or {}, threat, broken, settings)

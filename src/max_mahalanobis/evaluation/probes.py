@@ -1,5 +1,6 @@
 """What is measured of a model beside attacks on it: slopes, gaps, dependence on chance, mode and neighbours."""
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -67,7 +68,7 @@ class Still(nn.Module):
     def is_needed(model: nn.Module, x: Images) -> bool:
         """Whether buffers change in one forward in evaluation mode; they are put back."""
         before = [buffer.clone() for buffer in model.buffers()]
-        with undisturbed(model):
+        with undisturbed(model), contextlib.suppress(Exception):  # what the model raises is told elsewhere
             look(model, x)
         moved = any(not torch.equal(old, new) for old, new in zip(before, model.buffers(), strict=True))
         for buffer, old in zip(model.buffers(), before, strict=True):
