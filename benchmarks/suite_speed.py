@@ -84,8 +84,8 @@ def squares(victim: Victim, eps: float, *, attack: Callable[[Victim, float], Ten
 
 
 def our_square(victim: Victim, eps: float) -> Tensor:
-    """With the settings of AutoAttack."""
-    return square(victim.model, victim.x, victim.y, threat=Linf(eps), queries=QUERIES)
+    """With the settings of AutoAttack, four squares ahead as in `auto`."""
+    return square(victim.model, victim.x, victim.y, threat=Linf(eps), queries=QUERIES, ahead=4)
 
 
 def torchattacks_square(victim: Victim, eps: float) -> Tensor:
