@@ -24,6 +24,7 @@ VERDICT = {
     "number": 0.5, "interval": [0.43, 0.57], "images": 200, "clean": {"number": 0.95, "interval": [0.91, 0.98]},
     "reliability": "doubtful", "robustness": "undecided", "complete": False, "findings": [FINDING],
     "illusion": [{"source": "pgd-20 cross_entropy alone", "reports": 0.88, "points": 38.0}],
+    "thresholds": {"robust": 0.5, "broken": 0.1, "illusion": 10.0},
 }  # fmt: skip
 
 
