@@ -102,6 +102,7 @@ def test_any_number_of_classes_and_channels_and_images_that_are_not_square(name,
 
 
 @EVERY_NAME
+@pytest.mark.slow
 def test_a_thousand_classes_are_not_too_many(name):
     short = {key: 1 for key in ("steps", "restarts") if key in FORMS[name][1]}
     check_odd_images(partial(forms(name)[0], **short), 1000, 1)

@@ -196,6 +196,7 @@ def test_a_model_that_crashes_on_a_batch_is_judged_on_the_others_and_called_inco
     assert "images 10 to 19 on clean images: RuntimeError: out of order" in crash.seen
 
 
+@pytest.mark.slow
 def test_until_decided_stops_where_the_verdict_is_shown_and_says_so():
     model, x, y = linear_problem(3, count=400)
     few = Suite({"pgd": partial(pgd, threat=Linf(0.9), objective=margin, steps=5)})
@@ -212,6 +213,7 @@ def test_nothing_right_when_clean_is_nothing_to_audit():
         audit(model, (x, (y + 1) % 3), threat=Linf(0.01), suites=["quick"])
 
 
+@pytest.mark.slow
 def test_the_published_form_has_what_it_promises(digits, digits_sce):
     few = Suite({"apgd-5 margin": partial(apgd, threat=THREAT, objective=margin, steps=5)})
     form = audited(digits_sce, digits, suites=[few])[0].to_json()
@@ -233,6 +235,7 @@ def checks_of(found):
     return {finding.check for finding in found.verdict.findings}
 
 
+@pytest.mark.slow
 def test_what_only_the_longer_attacks_fell_is_counted_and_doubted(digits, digits_sce):
     blind = Suite({"pgd-20 cross_entropy": LIGHT.attacks["pgd-20 cross_entropy"]})
     saturated = Wrapped(digits_sce, lambda model, x: 1000 * model(x))
@@ -256,6 +259,7 @@ class NoisyNorm(nn.Module):
         return self.model(self.norm(x))
 
 
+@pytest.mark.slow
 def test_a_model_that_moves_its_buffers_is_audited_and_put_back():
     model, x, y = linear_problem(3, count=40)
     moving = NoisyNorm(model)
@@ -266,6 +270,7 @@ def test_a_model_that_moves_its_buffers_is_audited_and_put_back():
     torch.testing.assert_close(moving.norm.running_mean, before)
 
 
+@pytest.mark.slow
 def test_several_suites_of_ones_own_are_told_apart_and_one_without_a_budget_is_refused():
     model, x, y = linear_problem(3, count=30)
     found = audit(model, (x, y), threat=Linf(0.05), suites=[SMALL, SMALL], trial_images=10)
@@ -276,6 +281,7 @@ def test_several_suites_of_ones_own_are_told_apart_and_one_without_a_budget_is_r
         audit(model, (x, y), threat=Linf(0.05), suites=[])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", [0.0, 1e-5])
 def test_a_budget_of_next_to_nothing_is_no_reason_for_doubt(eps):
     model, x, y = linear_problem(3, count=30, dtype=torch.float64)
@@ -292,6 +298,7 @@ def test_a_class_that_these_images_lack_is_not_a_refusal():
     assert "refusals" not in checks_of(found)
 
 
+@pytest.mark.slow
 def test_an_attack_of_a_suite_that_cheats_is_left_out_and_the_others_stay():
     model, x, y = linear_problem(3, count=30)
     mixed = Suite(dict(SMALL.attacks) | {"leaves": leaves_the_ball})
@@ -300,6 +307,7 @@ def test_an_attack_of_a_suite_that_cheats_is_left_out_and_the_others_stay():
     assert [row.attack for row in found.evidence.rows] == ["pgd"]
 
 
+@pytest.mark.slow
 def test_changed_code_is_not_answered_from_the_journal_of_the_old(tmp_path):
     model, x, y = linear_problem(3, count=30)
 
