@@ -21,7 +21,7 @@ from .probes import Still, facts_about
 from .robustness import as_split, evaluate
 from .sharing import merge
 from .suites import UNLIMITED, Suite
-from .trials import Crashed, planted, refused, taken, told_apart, trials_on
+from .trials import Crashed, planted, taken, trials_on, under_attack
 from .verdict import Thresholds, Verdict, judge
 
 _FIRST = 100  # images, before more are attacked
@@ -115,7 +115,7 @@ def _measured(
 ) -> dict:
     """All facts about images that are right when clean; `labels` are all there are."""
     x, y, facts = as_pixels(split.images).to(device), split.labels.long().to(device), {}
-    for measure in (facts_about, partial(refused, labels=labels), told_apart, planted):
+    for measure in (facts_about, partial(under_attack, labels=labels), planted):
         try:
             facts |= measure(model, x, y, threat)
         except Exception as error:  # whatever a model, or what reads its numbers, may raise

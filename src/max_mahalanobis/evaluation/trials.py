@@ -69,11 +69,6 @@ def trials_on(
     return made
 
 
-def told_apart(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dict:
-    """Detection of adversarial images by a low score."""
-    return {"detection": detection(model, x, pgd(model, x, y, threat=threat, objective=margin, steps=20))}
-
-
 def planted(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dict:
     """The binarization test on the model's features, or on its logits where it has none."""
     if not threat.eps:
@@ -87,14 +82,16 @@ def planted(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dict:
         }
 
 
-def refused(model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, labels: set[int]) -> dict:
-    """Of the attacked images that are no longer given their label, how many go to one class that no label has."""
+def under_attack(model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, labels: set[int]) -> dict:
+    """How well a low score tells attacked images from clean ones; and of those that fell, how many went to one class
+    that no label has.
+    """
     x_adv = pgd(model, x, y, threat=threat, objective=margin, steps=20)
     with undisturbed(model):
         predicted = look(model, x_adv).argmax(dim=1)
     fallen = predicted != y
     unknown = [int((predicted[fallen] == k).sum()) for k in set(predicted[fallen].tolist()) - labels]
-    return {"refused": (max(unknown, default=0), int(fallen.sum()))}
+    return {"refused": (max(unknown, default=0), int(fallen.sum())), "detection": detection(model, x, x_adv)}
 
 
 def taken(split: Split, chosen: Tensor, count: int) -> Split:

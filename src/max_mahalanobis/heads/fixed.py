@@ -17,7 +17,7 @@ class MMCHead(Head):
 
     Args:
         dim: number of features.
-        num_classes: at most dim + 1 unless `centers` are given.
+        num_classes: any number; beyond dim + 1 the centers are no simplex (see `centers`).
         norm: length of the centers (the paper's C_MM = 10).
         convention: of the loss, see `losses.mmc_loss`.
         centers: (num_classes, dim), to use others than the simplex; `norm` is theirs then.
@@ -65,7 +65,7 @@ class MMLDAHead(Head):
 
     Args:
         dim: number of features.
-        num_classes: at most dim + 1 unless `centers` are given.
+        num_classes: any number; beyond dim + 1 the centers are no simplex (see `centers`).
         norm: length of the centers.
         convention: "paper" has half the squared distance, "authors_code" all of it: logits and loss.
         centers: (num_classes, dim), to use others than the simplex; `norm` is theirs then.
