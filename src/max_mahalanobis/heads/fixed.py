@@ -1,5 +1,7 @@
 """Heads whose centers are set beforehand: the distance to the own one (MMC), or softmax on all distances (MMLDA)."""
 
+from abc import ABC
+
 import torch
 from torch import Tensor
 
@@ -9,19 +11,8 @@ from ..losses import CONVENTIONS, mmc_loss, mmlda_loss
 from .head import Head
 
 
-class MMCHead(Head):
-    """Max-Mahalanobis centers: trained by the distance to the own center, predicting the nearest.
-
-    The centers are a buffer: saved with the model, never trained. The simplex's all have one norm, so the difference
-    of two logits is linear in the features, 2 z.(mu_i - mu_j): to a margin attack this is an ordinary linear head.
-
-    Args:
-        dim: number of features.
-        num_classes: any number; beyond dim + 1 the centers are no simplex (see `centers`).
-        norm: length of the centers (the paper's C_MM = 10).
-        convention: of the loss, see `losses.mmc_loss`.
-        centers: (num_classes, dim), to use others than the simplex; `norm` is theirs then.
-    """
+class FixedCentersHead(Head, ABC):
+    """Centers that are set beforehand and saved with the model as a buffer, never trained."""
 
     def __init__(
         self,
@@ -38,6 +29,21 @@ class MMCHead(Head):
         self.convention = convention
         self.register_buffer("centers", _fixed(centers, num_classes, dim, norm))
 
+
+class MMCHead(FixedCentersHead):
+    """Max-Mahalanobis centers: trained by the distance to the own center, predicting the nearest.
+
+    The centers are a buffer: saved with the model, never trained. The simplex's all have one norm, so the difference
+    of two logits is linear in the features, 2 z.(mu_i - mu_j): to a margin attack this is an ordinary linear head.
+
+    Args:
+        dim: number of features.
+        num_classes: any number; beyond dim + 1 the centers are no simplex (see `centers`).
+        norm: length of the centers (the paper's C_MM = 10).
+        convention: of the loss, see `losses.mmc_loss`.
+        centers: (num_classes, dim), to use others than the simplex; `norm` is theirs then.
+    """
+
     def forward(self, features: Tensor) -> Tensor:
         """-||z - mu_k||^2, expanded into one matrix product; never (batch, classes, dim) in memory."""
         return _minus_squared_distances(features, self.centers)
@@ -47,7 +53,7 @@ class MMCHead(Head):
         return mmc_loss(features, self.centers, labels, convention=self.convention)
 
 
-class MMLDAHead(Head):
+class MMLDAHead(FixedCentersHead):
     """Max-Mahalanobis centers under softmax: cross-entropy on the distances to all of them (Pang et al. 2018).
 
     Trained with MMC's centers and SCE's supervision: only differences of distances count, so features run past their
@@ -70,21 +76,6 @@ class MMLDAHead(Head):
         convention: "paper" has half the squared distance, "authors_code" all of it: logits and loss.
         centers: (num_classes, dim), to use others than the simplex; `norm` is theirs then.
     """
-
-    def __init__(
-        self,
-        dim: int,
-        num_classes: int,
-        *,
-        norm: float | int = 10.0,
-        convention: str = "paper",
-        centers: Tensor | None = None,
-    ):
-        super().__init__()
-        one_of("convention", convention, CONVENTIONS)
-        self.num_classes = num_classes
-        self.convention = convention
-        self.register_buffer("centers", _fixed(centers, num_classes, dim, norm))
 
     def forward(self, features: Tensor) -> Tensor:
         """-1/2 ||z - mu_k||^2 ("paper") or -||z - mu_k||^2 ("authors_code")."""
