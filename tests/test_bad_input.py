@@ -234,11 +234,11 @@ FULL_DISK = (
 PARSED = (
     ("unknown command", "trian", "Unrecognized options: trian"),
     ("unknown option", "train --out new --epoch 3", "Unrecognized options: --epoch, 3"),
-    ("unknown model", "train --out new --model vgg", "invalid choice 'vgg' for argument '--model'"),
+    ("unknown model", "train --out new --model vgg", "unknown model 'vgg': choose from mlp, small_cnn"),
     ("unknown head", "train --out new --head mm", "invalid choice 'mm' for argument '--head'"),
     ("unknown suite", "evaluate run --suite autoattack", "invalid choice 'autoattack' for argument '--suite'"),
     ("unknown threat", "evaluate run --threat l7", "invalid choice 'l7' for argument '--threat'"),
-    ("unknown adversary", "train --out new --adversary fgsm", "invalid choice 'fgsm' for argument '--adversary'"),
+    ("unknown adversary", "train --out new --adversary cw", "invalid choice 'cw' for argument '--adversary'"),
     ("no number", "train --out new --epochs many", "Error parsing --epochs"),
     ("division by zero", "train --out new --norm 8/0", "8/0 divides by zero"),
     ("number beyond floats", f"train --out new --norm {'9' * 400}/1", "is too large"),

@@ -19,19 +19,54 @@ OTHER = {  # a legal value other than the default for every field
     "augmentation": "shift", "adversary": "pgd", "threat": "l2", "eps": 0.5, "adversary_steps": 5,
     "adversary_step_size": 0.01, "adversary_objective": "margin", "adversary_targeted": True,
     "adversary_batchnorm": "train", "adversary_warmup": 0.0, "precision": "bf16-mixed", "seed": 1,
+    "extra_data": "more.npz", "extra_share": 0.3, "pretrained": "weights.pt", "activation": "silu", "drops": (0.9,),
+    "accumulate": 2, "clip_norm": 1.0, "label_smoothing": 0.1, "random_operations": 2, "cutout": 8, "mix": "mixup",
+    "mix_alpha": 0.2, "weight_perturbation": 0.005, "averaging": "ema", "average_decay": 0.9, "average_from": 0.5,
+    "checkpoint": "best", "patience": 5, "adversary_restarts": 2, "adversary_targets": "all",
+    "adversary_clean_share": 0.0, "guard": 0.5, "robust_loss": "trades", "robust_weight": 3.0,
 }  # fmt: skip
+NEEDS = {  # what a field's other value cannot do without
+    "robust_loss": {"adversary": "pgd"},
+    "robust_weight": {"adversary": "pgd", "robust_loss": "trades"},
+    "adversary_targets": {"adversary_targeted": True},
+    "adversary_restarts": {"adversary": "pgd"},
+}
 
 
 def test_every_field_changes_the_fingerprint():
     assert OTHER.keys() == {field.name for field in dataclasses.fields(Recipe)}
-    prints = {Recipe(**{name: value}).fingerprint for name, value in OTHER.items()} | {Recipe().fingerprint}
-    assert len(prints) == len(OTHER) + 1
+    alone = OTHER | {"adversary_clean_share": 0.5}  # goes with no other robust_loss
+    prints = {Recipe(**NEEDS.get(name, {}), **{name: value}).fingerprint for name, value in alone.items()}
+    assert len(prints | {Recipe().fingerprint}) == len(OTHER) + 1
 
 
 def test_fingerprints_never_change():
     """Weights on disk carry them: whoever moves them makes every run of this format unreadable."""
     assert Recipe().fingerprint == "44136fa355b3"
     assert Recipe(data="mnist", norm=1.0, epochs=8).fingerprint == "8eb41d94cf10"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"robust_loss": "trades"}, "robust_loss trades needs an adversary"),
+     ({"robust_loss": "mart", "adversary": "free"}, "the adversary free makes none: choose pgd"),
+     ({"robust_loss": "alp", "adversary": "pgd", "adversary_clean_share": 0.5}, "leave adversary_clean_share at 0"),
+     ({"robust_weight": 6.0, "adversary": "pgd"}, "robust_weight 6.0 weighs nothing"),
+     ({"robust_loss": "mart", "adversary": "pgd", "mix": "mixup"}, "needs one label an image"),
+     ({"adversary_targets": "all"}, "set adversary_targeted as well"),
+     ({"adversary_objective": "divergence", "adversary_targeted": True}, "untargeted and without restarts"),
+     ({"adversary_restarts": 2, "adversary": "fgsm"}, "adversary_restarts 2 is for pgd and apgd, not fgsm"),
+     ({"adversary_restarts": 2, "adversary": "pgd", "eps": 0.0}, "eps 0 leaves 2 restarts nothing to search"),
+     ({"adversary": "free", "weight_perturbation": 0.01}, "free learns while it crafts"),
+     ({"adversary": "free", "adversary_targeted": True}, "the adversary free is untargeted"),
+     ({"accumulate": 65}, "accumulate 65 is more than the 64 images of a batch"),
+     ({"drops": (0.7, 0.5)}, "drops (0.7, 0.5) must rise"), ({"drops": ("a",)}, "drops ('a',) must be numbers"),
+     ({"model": "timm:"}, "unknown model 'timm:'")],
+)  # fmt: skip
+def test_choices_that_exclude_one_another_are_refused(settings, said):
+    with pytest.raises(UserError) as refusal:
+        Recipe(**settings)
+    assert said in str(refusal.value)
 
 
 def test_equal_recipes_have_equal_fingerprints():
@@ -84,5 +119,5 @@ def test_a_fraction_is_a_number(word, number):
 def test_every_field_of_a_recipe_is_an_option_of_train():
     words = ["train", "--out", "x"]
     for name, value in OTHER.items():
-        words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+        words += [f"--{name.replace('_', '-')}"] + ([] if value is True else str(value).strip("(),").split(", "))
     assert parse(words).recipe == Recipe(**OTHER)

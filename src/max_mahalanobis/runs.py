@@ -3,6 +3,7 @@
 recipe.toml          the recipe with every default filled in, and facts about the data it met ([trained_on])
 metrics.jsonl        one line per epoch
 weights.safetensors  the trained classifier; its header names the recipe and a checksum
+checkpoints/         the weights that held best on the validation images, the last ones, and those of epochs asked for
 results.jsonl        one row per attack, appended by every evaluation
 pictures.npz         arrays a report draws
 evaluation/          what an evaluation that was killed had found; the next one continues from it
@@ -56,6 +57,17 @@ class Run:
     def weights_file(self) -> Path:
         """weights.safetensors; there once training is done."""
         return self.path / "weights.safetensors"
+
+    def checkpoint_file(self, which: str | int) -> Path:
+        """Weights other than the run's own: "best", "last", or those after an epoch, counted from 1."""
+        name = which if isinstance(which, str) else f"epoch-{which:04d}"
+        return self.path / "checkpoints" / f"{name}.safetensors"
+
+    @property
+    def kept_epochs(self) -> list[int]:
+        """The epochs, counted from 1, whose weights were kept."""
+        files = (self.path / "checkpoints").glob("epoch-*.safetensors")
+        return sorted(int(file.stem.removeprefix("epoch-")) for file in files)
 
     @property
     def results_file(self) -> Path:
@@ -113,7 +125,11 @@ def create_run(path: Path, recipe: Recipe, trained_on: dict, *, overwrite: bool 
     write_atomically(run.recipe_file, recipe.to_toml(trained_on=trained_on).encode())  # a full disk stops here
     for file in (run.weights_file, run.results_file, run.pictures_file, run.state_file, run.metrics_file):
         file.unlink(missing_ok=True)
-    for file in (run.path / "audit.json", *run.journal.glob("*.jsonl"), *(run.path / "audit").glob("*.jsonl")):
+    inside = (("evaluation", "*.jsonl"), ("audit", "*.jsonl"), ("checkpoints", "*.safetensors"))
+    for file in (
+        run.path / "audit.json",
+        *(file for folder, kind in inside for file in (run.path / folder).glob(kind)),
+    ):
         file.unlink(missing_ok=True)
     return run
 
@@ -145,27 +161,32 @@ def open_run(path: Path) -> Run:
     return run
 
 
-def load_classifier(run: Run) -> "Classifier":
+def load_classifier(run: Run, which: str | int | None = None) -> "Classifier":
     """The trained classifier of a run, in evaluation mode on the CPU.
+
+    Args:
+        which: other weights than the run's own, see `Run.checkpoint_file`.
 
     Raises:
         UserError: training has not ended, the weights are damaged, or they belong to another recipe.
     """
     from .models import build
 
-    if not run.weights_file.exists():
-        raise UserError(f"{run.path} has no weights yet: finish it with mmc train --out {run.path} --resume")
+    file = run.weights_file if which is None else run.checkpoint_file(which)
+    if not file.exists():
+        lacks = "no weights yet" if which is None else f"no weights {file.name}"
+        raise UserError(f"{run.path} has {lacks}: finish it with mmc train --out {run.path} --resume")
     recipe, facts = run.recipe, run.trained_on
     if not _describes_images(facts):
         raise UserError(f"{run.recipe_file} needs image_shape and num_classes under [trained_on]: train again")
-    tensors, header = load_tensors(run.weights_file)
+    tensors, header = load_tensors(file)
     if header.get("recipe") != recipe.fingerprint:
-        raise UserError(f"{run.weights_file} belongs to another recipe than {run.recipe_file}: restore one of them")
+        raise UserError(f"{file} belongs to another recipe than {run.recipe_file}: restore one of them")
     model = build(recipe, tuple(facts["image_shape"]), facts["num_classes"])
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{run.weights_file} does not fit the model of {run.recipe_file}: train again") from error
+        raise UserError(f"{file} does not fit the model of {run.recipe_file}: train again") from error
     return model.eval()
 
 

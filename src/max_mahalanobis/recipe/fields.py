@@ -2,17 +2,14 @@
 
 import hashlib
 import json
-import math
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal, get_type_hints
 
-from .errors import UserError, one_of
+from ..errors import one_of
+from .checks import check_recipe, check_types
+from .files import FORMAT, read_toml
 
-FORMAT = 1  # of a run folder; raised when an older mmc could not read what a newer one writes
-
-ModelName = Literal["mlp", "small_cnn", "resnet_v1", "resnet_v2"]
 HeadName = Literal[
     "softmax",
     "mmc",
@@ -24,7 +21,15 @@ HeadName = Literal[
     "cosface",
     "arcface",
 ]
-ObjectiveName = Literal["cross_entropy", "rescaled_cross_entropy", "margin", "dlr", "own_distance", "nearest_other"]
+ObjectiveName = Literal[
+    "cross_entropy",
+    "rescaled_cross_entropy",
+    "margin",
+    "dlr",
+    "own_distance",
+    "nearest_other",
+    "divergence",
+]
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,17 @@ class Recipe:
     """digits, mnist, fashion-mnist, cifar10, cifar100, a .npz file or a folder of images"""
     validation: float = 0.1
     """share of the training images kept apart for validation"""
-    model: ModelName = "mlp"
-    """backbone"""
+    extra_data: str | None = None
+    """.npz file of more training images (x_train, y_train), of the same shape and classes, mixed into every batch"""
+    extra_share: float = 0.5
+    """share of every batch that comes from extra_data"""
+    model: str = "mlp"
+    """backbone: mlp, small_cnn, resnet_v1, resnet_v2, resnet18, preact_resnet18, wide_resnet28_10, wide_resnet34_10, or
+    timm:NAME, torchvision:NAME"""
+    pretrained: str | None = None
+    """file of weights to start from (safetensors or a PyTorch state dict); what does not fit the backbone is refused"""
+    activation: Literal["relu", "silu"] = "relu"
+    """of resnet18, preact_resnet18 and the wide ResNets"""
     blocks: int = 5
     """n of the ResNets: depth 6n+2 (resnet_v1) or 9n+2 (resnet_v2)"""
     padding: Literal["torch", "keras"] = "torch"
@@ -68,8 +82,11 @@ class Recipe:
     """Adam, or SGD with momentum 0.9"""
     learning_rate: float | None = None
     """initial learning rate (adam 0.001, sgd 0.01; mmlda with sgd: less where centers are long)"""
-    schedule: Literal["step", "cosine"] = "cosine"
-    """step: times 0.1 after 1/2 and again after 3/4 of the epochs, as the paper's 200 on CIFAR; cosine: to zero"""
+    schedule: Literal["step", "piecewise", "cosine", "one_cycle", "constant"] = "cosine"
+    """step: times 0.1 after 1/2 and again after 3/4 of the epochs, as the paper's 200 on CIFAR; piecewise: after
+    `drops`; cosine: to zero; one_cycle: up from zero over 2/5, then down to it"""
+    drops: tuple[float, ...] = (0.5, 0.75)
+    """piecewise: shares of the training after which the learning rate is divided by 10"""
     weight_decay: float = 0.0
     """L2 pull on the weights, in SGD's terms (the paper's Keras l2(1e-4) is 2e-4 here)"""
     weight_decay_scope: Literal["convolutions", "all"] = "convolutions"
@@ -78,27 +95,68 @@ class Recipe:
     """passes over the training images"""
     batch_size: int = 64
     """images a step"""
-    augmentation: Literal["none", "shift", "shift_flip", "crop_flip"] = "none"
+    accumulate: int = 1
+    """parts in which a batch is worked through where memory is short; the gradients are summed"""
+    clip_norm: float | None = None
+    """longest gradient (L2, of all weights together); longer ones are shortened to it"""
+    label_smoothing: float = 0.0
+    """share of the label spread evenly over all classes"""
+    augmentation: Literal["none", "shift", "shift_flip", "crop", "crop_flip"] = "none"
     """shift: by up to 1/10 of the side, edges repeated; crop: 4 pixels of padding; flip: left-right"""
-    adversary: Literal["none", "pgd"] = "none"
-    """what training fights"""
-    threat: Literal["linf", "l2"] = "linf"
+    random_operations: int = 0
+    """RandAugment: how many of its operations each image goes through"""
+    cutout: int = 0
+    """side of the square that is blacked out, in pixels"""
+    mix: Literal["none", "mixup", "cutmix"] = "none"
+    """every image is mixed with another training image, and so are their losses"""
+    mix_alpha: float = 1.0
+    """of the Beta distribution that the share of the mixed images is drawn from"""
+    weight_perturbation: float = 0.0
+    """AWP: how far every layer is moved up the loss before a step, relative to its norm (0.005 to 0.01)"""
+    averaging: Literal["none", "ema", "swa"] = "none"
+    """what is judged and kept: the weights; their exponential moving average; their mean over the last epochs"""
+    average_decay: float = 0.995
+    """ema: what of the average stays at each step; less in the first steps"""
+    average_from: float = 0.75
+    """swa: share of the training after which averaging begins"""
+    checkpoint: Literal["last", "best"] = "last"
+    """weights the run ends with: the last epoch's, or those that held best on the validation images; both are kept"""
+    patience: int | None = None
+    """epochs without a better validation after which training stops"""
+    adversary: Literal["none", "pgd", "fgsm", "free", "mim", "apgd"] = "none"
+    """what training fights; fgsm starts at random (Wong et al. 2020), free learns at each of its steps (Shafahi et al.
+    2019)"""
+    threat: Literal["linf", "l2", "l1"] = "linf"
     """norm that bounds the adversary"""
     eps: float | None = None
     """the adversary's budget, in pixels of [0, 1] (the data set's usual one)"""
     adversary_steps: int = 10
-    """PGD steps on every batch"""
+    """steps on every batch (fgsm: one, whatever this says); free: how often each batch is used"""
     adversary_step_size: float | None = None
-    """length of a step at the full budget, shrinking with it (2.5 eps / steps)"""
+    """length of a step at the full budget, shrinking with it (pgd 2.5 eps / steps, fgsm 1.25 eps, mim eps / steps,
+    free eps; apgd chooses its own)"""
+    adversary_restarts: int = 1
+    """pgd, apgd: random starts for the images that hold"""
     adversary_objective: ObjectiveName | None = None
-    """what the adversary climbs (mmc: own_distance; mmlda, large_margin_gaussian, cosface, arcface: margin; others:
-    cross_entropy)"""
+    """what the adversary climbs (trades: divergence, between the outputs for the clean and the perturbed image; else
+    mmc: own_distance; mmlda, large_margin_gaussian, cosface, arcface: margin; others: cross_entropy)"""
     adversary_targeted: bool = False
-    """aim at a random wrong class instead of away from the true one"""
+    """aim at a random class instead of away from the true one"""
+    adversary_targets: Literal["wrong", "all"] = "wrong"
+    """which classes are aimed at: wrong ones, or all, the true one among them, as in the authors' code"""
+    adversary_clean_share: float = 0.0
+    """share of the images of a batch that stay as they are"""
     adversary_batchnorm: Literal["eval", "train"] = "eval"
     """BatchNorm while crafting: running statistics (eval) or the batch's own, as in the authors' code (train)"""
     adversary_warmup: float = 0.4
     """share of the training over which the budget grows from 0 to eps"""
+    guard: float = 0.2
+    """fgsm, free: training stops, with its best weights, when validation against PGD falls this far below its best
+    (catastrophic overfitting); 1: never"""
+    robust_loss: Literal["adversarial", "trades", "mart", "alp"] = "adversarial"
+    """what is minimized against the adversary: the loss of its images, or a trade-off with the clean ones"""
+    robust_weight: float | None = None
+    """of the robust term: trades (6), mart (5), alp (0.5)"""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """arithmetic of the training step"""
     seed: int = 0
@@ -106,26 +164,8 @@ class Recipe:
 
     def __post_init__(self):
         """Refuse what could not train."""
-        hints = get_type_hints(type(self))
-        for field in fields(self):
-            value = getattr(self, field.name)
-            _check_type(field.name, value, hints[field.name])
-            if type(value) is int and float in (hints[field.name], *get_args(hints[field.name])):
-                object.__setattr__(self, field.name, float(value))  # equal recipes are written alike
-        for name in ("epochs", "batch_size", "blocks", "adversary_steps"):
-            _check(1 <= getattr(self, name) < 2**31, name, getattr(self, name), "must lie in [1, 2^31)")
-        for name in ("learning_rate", "adversary_step_size", "norm", "dim", "scale"):
-            value = getattr(self, name)
-            _check(value is None or (math.isfinite(value) and value > 0), name, value, "must be above 0")
-        for name in ("weight_decay", "margin", "center_weight"):
-            value = getattr(self, name)
-            _check(value is None or 0 <= value < math.inf, name, value, "must be 0 or more, and finite")
-        rate = self.center_rate
-        _check(rate is None or 0 <= rate <= 1, "center_rate", rate, "must lie in [0, 1]")
-        _check(0 < self.validation < 1, "validation", self.validation, "must lie between 0 and 1")
-        _check(0 <= self.adversary_warmup <= 1, "adversary_warmup", self.adversary_warmup, "must lie in [0, 1]")
-        check_eps(self.eps, self.threat)
-        check_seed(self.seed)
+        check_types(self, get_type_hints(type(self)))
+        check_recipe(self)
 
     @property
     def fingerprint(self) -> str:
@@ -152,56 +192,3 @@ class Recipe:
         for key in settings:
             one_of(f"setting in {path}:", key, [field.name for field in fields(cls)])
         return cls(**settings)
-
-
-def read_toml(path: Path) -> dict:
-    """A recipe file as a dict, its format checked."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror}): give a recipe.toml") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a recipe: {error}") from error
-    found = values.get("format")
-    if not isinstance(found, int):
-        raise UserError(f"{path} is not a recipe: it has no line 'format = {FORMAT}'")
-    if found > FORMAT:
-        raise UserError(f"{path} has format {found}, this version reads up to {FORMAT}: update mmc")
-    return values
-
-
-def check_eps(eps: float | None, threat: str) -> None:
-    """Budgets: 0 or more; in Linf at most 1, the whole pixel range."""
-    if eps is None:
-        return
-    _check(math.isfinite(eps) and eps >= 0, "eps", eps, "must be 0 or more")
-    _check(
-        threat.lower() != "linf" or eps <= 1, "eps", eps, "must be at most 1: pixels lie in [0, 1], write 8/255 for 8"
-    )
-
-
-def check_seed(seed: int) -> None:
-    """Seeds leave room for what is derived from them in 64 bits."""
-    _check(0 <= seed < 2**62, "seed", seed, "must lie in [0, 2^62)")
-
-
-def _check(holds: bool, name: str, value, remedy: str) -> None:
-    if not holds:
-        raise UserError(f"{name} {value} {remedy}")
-
-
-def _check_type(name: str, value, hint) -> None:
-    if get_origin(hint) is Literal:
-        one_of(name, value, get_args(hint))
-        return
-    allowed = get_args(hint) or (hint,)
-    if value is None and type(None) in allowed:
-        return
-    for kind in allowed:
-        if get_origin(kind) is Literal:
-            one_of(name, value, get_args(kind))
-            return
-    if float in allowed:
-        allowed = (*allowed, int)
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        raise UserError(f"{name} {value!r} must be {' or '.join(kind.__name__ for kind in allowed)}")
