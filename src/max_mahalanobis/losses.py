@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from .errors import one_of
 
 CONVENTIONS = {"paper": 0.5, "authors_code": 1.0}
+_TINY = 1e-4  # keeps a logarithm finite, as in the published code of MART
 
 
 def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -130,6 +131,35 @@ def general_logits(features: Tensor, centers: Tensor, precisions: Tensor, biases
         pulled = diagonals * centers
         squares = features.square() @ diagonals.T
     return torch.addmm(biases - (pulled * centers).sum(dim=1), features, pulled.T, alpha=2) - squares
+
+
+def kl_divergence(clean: Tensor, perturbed: Tensor) -> Tensor:
+    """KL(softmax(clean) || softmax(perturbed)) of logits (batch, classes), in nats, per example; in full precision.
+
+    The robust term of TRADES (Zhang et al. 2019, https://arxiv.org/abs/1901.08573, equation 5) and of MART.
+    """
+    with _in_full(clean):
+        full = torch.promote_types(clean.dtype, torch.float32)
+        wanted, found = (logits.to(full).log_softmax(dim=1) for logits in (clean, perturbed))
+        return F.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=1)
+
+
+def mart_loss(own: Tensor, rival: Tensor, clean: Tensor, divergence: Tensor, *, weight: float | int) -> Tensor:
+    """-log p'_y - log(1 - max_{k != y} p'_k) + weight (1 - p_y) KL(p || p'), with every probability p_k = exp(-loss_k).
+
+    Misclassification-aware adversarial training (Wang et al. 2020, https://openreview.net/forum?id=rklOg6EFwS, equation
+    8). All arguments are (batch,), losses of the same head. Under softmax cross-entropy p_k is the probability and the
+    formula is the printed one; for MMC it is exp(-1/2 ||z - mu_k||^2), 1 on the center and 0 far away.
+
+    Args:
+        own: the perturbed image's loss with its own label.
+        rival: the perturbed image's loss with the likeliest other label.
+        clean: the clean image's loss with its own label; its p_y weighs the divergence and is learned from too.
+        divergence: between the outputs for the clean and the perturbed image.
+        weight: their lambda.
+    """
+    apart = -torch.log(1 + _TINY - (-rival).exp().clamp_max(1))
+    return own + apart + weight * (1 - (-clean).exp().clamp_max(1)) * divergence
 
 
 class _CenterLoss(torch.autograd.Function):

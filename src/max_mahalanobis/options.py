@@ -99,6 +99,14 @@ class Train:
     """replace the run at --out"""
     resume: bool = False
     """continue the run at --out with its own recipe"""
+    keep: int = 0
+    """epochs whose weights are kept in checkpoints/, spread evenly over the training"""
+    devices: int = 1
+    """processes (and accelerators) on this machine that share every batch; torchrun and Slurm start their own"""
+    nodes: int = 1
+    """machines"""
+    compile: bool = False
+    """run the network through torch.compile: slow to start, faster where networks are large"""
     files: Annotated[Files, Flat] = field(default_factory=Files)
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 

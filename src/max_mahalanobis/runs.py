@@ -213,15 +213,16 @@ def load_tensors(path: Path) -> tuple[dict[str, "Tensor"], dict[str, str]]:
     return tensors, header
 
 
-def read_metrics(run: Run) -> list[dict]:
-    """The epochs recorded so far; a line torn by a crash is left out."""
+def read_metrics(run: Run, *, events: bool = False) -> list[dict]:
+    """The epochs recorded so far, and what happened in between (`events`); a line torn by a crash is left out."""
     if not run.metrics_file.exists():
         return []
     lines = []
     for line in run.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(json.JSONDecodeError):
             lines.append(json.loads(line))
-    return [line for line in lines if isinstance(line, dict) and "epoch" in line]
+    known = [line for line in lines if isinstance(line, dict) and "epoch" in line]
+    return known if events else [line for line in known if "event" not in line]
 
 
 def write_metrics(run: Run, lines: list[dict]) -> None:

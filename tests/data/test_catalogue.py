@@ -39,7 +39,7 @@ def test_usual_budget(data, threat, eps):
 
 
 def test_an_unknown_threat_lists_the_choices():
-    with pytest.raises(UserError, match="unknown threat 'l1': choose from linf, l2"):
+    with pytest.raises(UserError, match="threat L1 has no usual budget: give one with --eps"):
         default_eps("mnist", "L1")
 
 

@@ -5,6 +5,7 @@ Every command runs in a fork of this process, so that what takes seconds to impo
 
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -22,7 +23,10 @@ import max_mahalanobis.training  # noqa: F401 (before the forks)
 from max_mahalanobis.cli import main
 
 EPOCHS = 10
-RECIPE = "--data few.npz --batch-size 40 --adversary pgd --adversary-steps 2 --augmentation shift_flip --quiet"
+RECIPE = (
+    "--data few.npz --batch-size 10 --adversary pgd --adversary-steps 2 --augmentation shift_flip --quiet "
+    "--weight-perturbation 0.005 --averaging ema"
+)
 TRAIN = ["train", *RECIPE.split(), "--epochs", str(EPOCHS), "--threads", "1", "--out"]
 RESUME = ["train", "--resume", "--threads", "1", "--out"]
 
@@ -70,6 +74,22 @@ def stop(folder, number):
     return told
 
 
+def hunted(times):
+    """Kill one run again and again, each time after another fraction of what it takes; the number of kills."""
+    began = time.monotonic()
+    assert finish(start(*TRAIN, "peaceful")) == 0
+    lasts, draw, kills = time.monotonic() - began, random.Random(0), 0
+    child = start(*TRAIN, "hunted")
+    for _ in range(times):
+        time.sleep(0.3 * lasts + draw.random() * 0.3 * lasts)  # starting takes a part of it
+        os.kill(child, signal.SIGKILL)
+        kills += finish(child) == -signal.SIGKILL
+        resumes = (Path("hunted") / "recipe.toml").exists()
+        child = start(*(RESUME if resumes else TRAIN), "hunted")
+    assert finish(child) == 0
+    return kills
+
+
 def full_disk():
     """Let the state of an early epoch stand when nothing more can be written."""
     shutil.copytree("killed", "full")
@@ -83,6 +103,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     x, y = np.random.default_rng(0).random((300, 8, 8), np.float32), np.arange(300) % 3
     np.savez("few.npz", x_train=x, y_train=y, x_test=x[:30], y_test=y[:30])
+    if sys.argv[1] == "kill ten times":
+        print(json.dumps({"kills": hunted(10)}))
+        sys.exit()
     story = {"epochs": EPOCHS}
     peaceful = start(*TRAIN, "peaceful")
     for name, (sent, _) in json.loads(sys.argv[1]).items():

@@ -1,15 +1,19 @@
 """A training that was stopped at any moment goes on as if nothing had happened."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from commands import python
 
+from max_mahalanobis.errors import UserError
 from max_mahalanobis.evaluation import weights_hash
 from max_mahalanobis.recipe import Recipe
-from max_mahalanobis.runs import create_run, facts_of, load_classifier
-from max_mahalanobis.training import train
+from max_mahalanobis.runs import create_run, facts_of, load_classifier, read_metrics, save_tensors
+from max_mahalanobis.training import fill_defaults, train
+from max_mahalanobis.training.loop import Loop
 
 STOPS = {"killed": ("SIGKILL", -9), "terminated": ("SIGTERM", 143), "interrupted": ("SIGINT", 130)}
 
@@ -79,3 +83,48 @@ def test_batchnorm_momentum_decay_and_augmentation_resume_bit_for_bit_too(tmp_pa
         train(recipe, digits, run=run, device="cpu", progress=stop)
     train(recipe, digits, run=run, resume=True, device="cpu")
     assert weights_hash(load_classifier(run)) == weights_hash(whole)
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_leave_the_weights_of_a_peaceful_run(tmp_path):
+    """AT with AWP and EMA, and its best weights kept: killed again and again, every time another moment."""
+    done = python(Path(__file__).with_name("interrupt.py"), "kill ten times", cwd=tmp_path, timeout=600)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["kills"] == 10
+    for name in ("weights.safetensors", "checkpoints/best.safetensors", "checkpoints/last.safetensors"):
+        assert (tmp_path / "hunted" / name).read_bytes() == (tmp_path / "peaceful" / name).read_bytes()
+
+
+@pytest.mark.parametrize("moment", [1, 20, 33])
+def test_a_run_stopped_within_an_epoch_goes_on_from_that_step(moment, tmp_path, digits):
+    recipe = fill_defaults(
+        Recipe(epochs=2, adversary="pgd", adversary_steps=1, averaging="swa", average_from=0.0, batch_size=64)
+    )
+    whole = train(recipe, digits, device="cpu")
+    run, steps = create_run(tmp_path / "run", recipe, facts_of(recipe, digits)), []
+    counted = Loop._move
+
+    def stop_at(self):
+        counted(self)
+        steps.append(1)
+        if len(steps) == moment:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_move", stop_at)
+        with pytest.raises(SystemExit, match="143"):
+            train(recipe, digits, run=run, device="cpu")
+        assert len(steps) == moment  # not one step more
+    train(recipe, digits, run=run, resume=True, device="cpu")
+    assert weights_hash(load_classifier(run)) == weights_hash(whole)
+    lines = read_metrics(run)
+    assert [line["epoch"] for line in lines] == [0, 1]
+
+
+def test_a_state_of_another_layout_is_refused(tmp_path, digits):
+    recipe = fill_defaults(Recipe(epochs=1))
+    run = create_run(tmp_path / "run", recipe, facts_of(recipe, digits))
+    save_tensors(run.state_file, {}, {"recipe": recipe.fingerprint, "epochs_done": "0"})
+    with pytest.raises(UserError, match="was saved by another version of mmc"):
+        train(recipe, digits, run=run, resume=True, device="cpu")

@@ -72,7 +72,7 @@ def test_crafting_uses_the_batchnorm_mode_asked_for_and_moves_no_statistics(mode
     model.backbone.layers[1].register_forward_hook(lambda module, *_: seen.append(module.training))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     x, y = torch.rand(6, 3, 8, 8), torch.arange(6)
-    x_adv = make_adversary(recipe)(model, x, y, torch.arange(6), 8 / 255)
+    x_adv = make_adversary(recipe, model)(x, y, torch.arange(6), 8 / 255)
     assert seen == [mode == "train"] * 2
     assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -87,7 +87,7 @@ def test_an_adversarial_step_costs_its_pgd_steps_and_one_more_pass(digits):
     model = build(recipe, digits.image_shape, 10)
     model.backbone.register_forward_hook(lambda *_: counts.update(forward=counts["forward"] + 1))
     x, y = torch.rand(8, 1, 8, 8), torch.arange(8)
-    x_adv = make_adversary(recipe)(model, x, y, torch.arange(8), 0.1)
+    x_adv = make_adversary(recipe, model)(x, y, torch.arange(8), 0.1)
     model.loss(x_adv, y).mean().backward()
     assert counts["forward"] == 4 + 1
 
@@ -96,7 +96,7 @@ def test_targeted_crafting_climbs_toward_the_wrong_class_that_was_drawn(digits, 
     recipe = fill_defaults(Recipe(adversary="pgd", adversary_targeted=True))
     x, y, seeds = digits.test.images[:60] / 255, digits.test.labels[:60], torch.arange(60)
     targets = random_wrong_targets(y, 10, seeds)[:, None]
-    x_adv = make_adversary(recipe)(digits_mmc, x, y, seeds, 0.1)
+    x_adv = make_adversary(recipe, digits_mmc)(x, y, seeds, 0.1)
     gained = digits_mmc(x_adv).gather(1, targets) - digits_mmc(x).gather(1, targets)
     assert (gained > 0).all()
 

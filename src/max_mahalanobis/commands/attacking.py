@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 def evaluate(asked: options.Evaluate) -> None:
     """Attack a run under every suite and budget asked for, record the rows, print the tables."""
-    from ..evaluation import UNLIMITED, evaluate_run, join_processes
+    from ..evaluation import UNLIMITED, evaluate_run
     from ..models import accelerated
+    from ..processes import start_processes
     from ..reports.reading import read_run
     from ..reports.tables import accuracy_tables, budget_tables
 
@@ -31,13 +32,14 @@ def evaluate(asked: options.Evaluate) -> None:
     model = load_classifier(run)
     split = load_split(asked, run)
     cases = _cases(asked, run)
-    first, device = join_processes(asked.devices, device, threads=asked.machine.threads)
+    together = start_processes(asked.devices, device, threads=asked.machine.threads)
+    first = together is None or together.global_rank == 0
     if first and not asked.eps and any(suite not in UNLIMITED for suite, _ in cases):
         print(f"threat: {cases[0][1].name} eps {cases[0][1].eps:.6g}, the usual one here")
     with attack_progress(run.name, quiet=asked.machine.quiet or not first) as show:
         rows = evaluate_run(
             run,
-            model.to(device),
+            model.to(together.device if together else device),
             split,
             cases=cases,
             curve=asked.curve,

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 from .. import options
 from ..errors import UserError
 from ..files import write_atomically
-from ..recipe import check_seed
-from ..runs import check_free, create_run, facts_of, open_run
+from ..recipe import check_seed, describe_adversary
+from ..runs import check_free, create_run, facts_of, open_run, read_metrics
 from ..terminal import centers_progress, training_progress
 from .machine import load_data, use
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..data import Dataset
+    from ..recipe import Recipe
+    from ..runs import Run
 
 
 def quickstart(asked: options.Quickstart) -> None:
@@ -47,14 +51,48 @@ def centers(asked: options.Centers) -> None:
 
 def train(asked: options.Train) -> None:
     """Train by a recipe into a run folder, or continue one."""
+    from ..processes import is_first, start_processes
     from ..training import fill_defaults
     from ..training import train as train_by
 
+    for name, least in (("keep", 0), ("devices", 1), ("nodes", 1)):
+        if getattr(asked, name) < least:
+            raise UserError(f"--{name} {getattr(asked, name)} must be at least {least}")
     if asked.overwrite and asked.resume:
         raise UserError("--overwrite and --resume contradict each other: choose one")
     device = use(asked.machine)
-    recipe = fill_defaults(asked.recipe)
+    recipe, first = fill_defaults(asked.recipe), is_first()
     resume = asked.resume and asked.out.exists()
+    if first:
+        data = _open_or_create(asked, recipe, resume=resume)
+        if recipe.adversary != "none":
+            print(f"adversary: {describe_adversary(vars(recipe))}; {recipe.threat} eps {recipe.eps:.6g}")
+    together = start_processes(
+        asked.devices, device, nodes=asked.nodes, precision=recipe.precision, threads=asked.machine.threads
+    )
+    if together is not None:
+        together.barrier()
+    run = open_run(asked.out)
+    if not first:
+        data = load_data(recipe, asked.files, run.trained_on, quiet=True)
+    with training_progress(run.name, recipe.epochs, quiet=asked.machine.quiet or not first) as show:
+        train_by(
+            recipe,
+            data,
+            run=run,
+            resume=resume,
+            device=device,
+            fabric=together,
+            keep=asked.keep,
+            compile=asked.compile,
+            progress=show,
+        )
+    if first:
+        print(f"trained {run.path}{_validated(run)}")
+
+
+def _open_or_create(asked: options.Train, recipe: "Recipe", *, resume: bool) -> "Dataset":
+    """The data; the run's folder is there afterwards, or refused before anything is written."""
     run = open_run(asked.out) if resume else check_free(asked.out, overwrite=asked.overwrite)
     if resume and run.recipe != recipe:
         raise UserError(f"{asked.out} has another recipe: resume without other options, or choose another --out")
@@ -62,17 +100,23 @@ def train(asked: options.Train) -> None:
     if "imported" in remembered:
         raise UserError(f"{asked.out} was imported, there is no training to continue: choose another --out")
     data = load_data(recipe, asked.files, remembered, quiet=asked.machine.quiet)
-    facts = facts_of(recipe, data, asked.files.data_dir)  # refuses what cannot be built, before anything is written
+    facts = facts_of(recipe, data, asked.files.data_dir)  # refuses what cannot be built
     if resume and facts["hashes"] != remembered.get("hashes"):
         raise UserError(f"{recipe.data}: not the data {asked.out} was trained on, give those (see --data-dir)")
     if not resume:
         create_run(asked.out, recipe, facts, overwrite=asked.overwrite)
-    if recipe.adversary != "none":
-        print(f"adversary: PGD-{recipe.adversary_steps}, {recipe.threat} eps {recipe.eps:.6g}, "
-              f"climbing {recipe.adversary_objective}")  # fmt: skip
-    with training_progress(run.name, recipe.epochs, quiet=asked.machine.quiet) as show:
-        train_by(recipe, data, run=run, resume=resume, device=device, progress=show)
-    print(f"trained {run.path}")
+    return data
+
+
+def _validated(run: "Run") -> str:
+    """What the validation images say of the last epoch, and of the best where that is another."""
+    lines = read_metrics(run)
+    key = "robust_validation_accuracy" if "robust_validation_accuracy" in lines[-1] else "validation_accuracy"
+    best = max(lines, key=lambda line: line[key])
+    said = f": {100 * lines[-1][key]:.1f} % of the validation images{' hold' if key.startswith('robust') else ''}"
+    return said + (
+        f" (best {100 * best[key]:.1f} % in epoch {best['epoch'] + 1})" if best[key] > lines[-1][key] else ""
+    )
 
 
 def import_keras(asked: options.ImportKeras) -> None:

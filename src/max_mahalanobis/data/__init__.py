@@ -18,6 +18,11 @@ _HOME = {
     "AUGMENTATIONS": "augmentation",
     "Dataset": "sources",
     "augment": "augmentation",
+    "Batch": "standin",
+    "prepare": "standin",
+    "batches": "standin",
+    "join": "standin",
+    "load_extra": "standin",
     "load_dataset": "sources",
 }
 

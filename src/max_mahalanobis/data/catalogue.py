@@ -7,7 +7,7 @@ batches those of MXNet's gluon; of unpacked idx files, those of the published ar
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import one_of
+from ..errors import UserError
 
 _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -192,7 +192,11 @@ def default_eps(data: str, threat: str) -> float:
     """The budget usual for a data set, in pixels of [0, 1]; for your own images CIFAR's: 8/255 (Linf), 0.5 (L2).
 
     `threat` is `linf` or `l2`, in upper or lower case.
+
+    Raises:
+        UserError: the threat is another one: no budget is usual for it.
     """
-    one_of("threat", threat.lower(), ("linf", "l2"))
+    if threat.lower() not in ("linf", "l2"):
+        raise UserError(f"threat {threat} has no usual budget: give one with --eps")
     source = SOURCES.get(data, SOURCES["cifar10"])
     return {"linf": source.linf_eps, "l2": source.l2_eps}[threat.lower()]

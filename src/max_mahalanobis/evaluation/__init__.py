@@ -8,7 +8,7 @@ from .passes import PassCounter
 from .pictures import collect_pictures
 from .recorded import evaluate_run
 from .robustness import evaluate
-from .sharing import evaluate_shared, join_processes
+from .sharing import evaluate_shared
 from .single import single_attack
 from .suites import SUITES, UNLIMITED, Suite, make_suite
 from .verdict import Thresholds, Verdict
@@ -32,7 +32,6 @@ __all__ = [
     "evaluate",
     "evaluate_run",
     "evaluate_shared",
-    "join_processes",
     "make_suite",
     "single_attack",
     "weights_hash",

@@ -1,6 +1,5 @@
 """One evaluation shared by several processes: each takes every n-th image, the rows are those of one process."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -12,30 +11,6 @@ from ..types import Split
 from .identity import data_hash
 
 Evaluation = Callable[[Split], list[AttackResult]]
-
-
-def join_processes(devices: int, device: str, *, threads: int | None = None) -> tuple[bool, torch.device]:
-    """Start `devices` processes that run this very command, or join those that torchrun started.
-
-    Returns:
-        Whether this is the first process, the one that speaks and writes; and the device to work on.
-
-    Raises:
-        UserError: torchrun started another number of processes.
-    """
-    launched = int(os.environ.get("LOCAL_WORLD_SIZE", devices))  # torchrun sets it: the processes are there already
-    if devices not in (1, launched):
-        raise UserError(f"--devices {devices}, but {launched} processes were started: leave --devices out")
-    if max(launched, int(os.environ.get("WORLD_SIZE", 1))) == 1:
-        return True, torch.device(device)
-    from lightning_fabric import Fabric
-
-    if device == "cpu" and threads is None:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // launched))
-    nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
-    fabric = Fabric(accelerator=device, devices=launched, num_nodes=nodes, strategy="ddp")
-    fabric.launch()
-    return fabric.global_rank == 0, fabric.device
 
 
 def share_of(split: Split, rank: int, world_size: int) -> Split:

@@ -52,6 +52,14 @@ class MMCHead(FixedCentersHead):
         """1/2 ||z - mu_y||^2 ("paper") or ||z - mu_y||^2 ("authors_code"); no other center is touched."""
         return mmc_loss(features, self.centers, labels, convention=self.convention)
 
+    def divergence(self, clean: Tensor, perturbed: Tensor) -> Tensor:
+        """1/2 ||z - z'||^2 ("paper") or ||z - z'||^2: a softmax of these distances would be flat nearly everywhere."""
+        return CONVENTIONS[self.convention] * (clean - perturbed).square().sum(dim=1)
+
+    def pairing(self, clean: Tensor, perturbed: Tensor) -> Tensor:
+        """Mean squared difference of the features: logits grow with the square of distances, features do not."""
+        return (clean - perturbed).square().mean(dim=1)
+
 
 class MMLDAHead(FixedCentersHead):
     """Max-Mahalanobis centers under softmax: cross-entropy on the distances to all of them (Pang et al. 2018).

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..losses import kl_divergence
 
 
 class Head(nn.Module, ABC):
@@ -26,6 +27,17 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def loss(self, features: Tensor, labels: Tensor) -> Tensor:
         """What training minimizes, per example: (batch,)."""
+
+    def divergence(self, clean: Tensor, perturbed: Tensor) -> Tensor:
+        """How far the output for perturbed features is from that for clean ones, in the head's own measure: (batch,).
+
+        KL(softmax(h) || softmax(h')); heads without softmax have a distance. Both are (batch, dim).
+        """
+        return kl_divergence(self(clean), self(perturbed))
+
+    def pairing(self, clean: Tensor, perturbed: Tensor) -> Tensor:
+        """Mean squared difference of the logits: (batch,). Adversarial logit pairing (Kannan et al. 2018)."""
+        return (self(clean) - self(perturbed)).square().mean(dim=1)
 
 
 def at_least_zero(name: str, value: float | int, *, most: float | int = math.inf) -> float | int:

@@ -38,3 +38,7 @@ class SquaredHead(Head):
     def loss(self, features: Tensor, labels: Tensor) -> Tensor:
         """1/2 ||W z + b - e_y||^2."""
         return squared_loss(self(features), labels)
+
+    def divergence(self, clean: Tensor, perturbed: Tensor) -> Tensor:
+        """1/2 ||h - h'||^2, the loss with the clean output in the label's place."""
+        return 0.5 * (self(clean) - self(perturbed)).square().sum(dim=1)

@@ -60,7 +60,7 @@ def accelerated(model: Model, *, compile: bool = False, precision: str = "32-tru
     return logits_of
 
 
-def folded(model: nn.Module) -> "FrozenCopy":
+def folded(model: nn.Module, *, compile: bool = False) -> "FrozenCopy":
     """A frozen copy in evaluation mode that computes the same logits with fewer and faster operations.
 
     - A BatchNorm right behind a convolution or a linear layer goes into that layer's weights: exact in evaluation
@@ -69,9 +69,9 @@ def folded(model: nn.Module) -> "FrozenCopy":
     - On a CPU, `ThinConvolution` takes the input gradient of convolutions of few channels.
 
     Logits agree to rounding. The copy remembers what was folded (`FrozenCopy.pairs`) and takes over changed weights
-    in a few milliseconds (`FrozenCopy.refresh`).
+    in a few milliseconds (`FrozenCopy.refresh`). `compile` as in `accelerated`.
     """
-    return FrozenCopy(model)
+    return FrozenCopy(model, compile=compile)
 
 
 class FrozenCopy(nn.Module):

@@ -64,9 +64,10 @@ def _about_the_adversary(recipe: "Recipe") -> Iterator[tuple[bool, str]]:
         recipe.adversary_targets == "all" and not aims,
         "adversary_targets all aims at classes: set adversary_targeted as well",
     )
+    yield diverges and aims, "adversary_objective divergence is untargeted: leave adversary_targeted out"
     yield (
-        diverges and (aims or restarts > 1 or adversary in ("free", "apgd")),
-        "adversary_objective divergence is for pgd, mim and fgsm, untargeted and without restarts",
+        (diverges or recipe.adversary_targets == "all") and (restarts > 1 or adversary in ("free", "apgd")),
+        "adversary_objective divergence and adversary_targets all are for pgd, mim and fgsm, without restarts",
     )
     yield (
         restarts > 1 and adversary not in ("pgd", "apgd"),

@@ -12,6 +12,7 @@ from ..heads import HEADS, no_setting, settings_of
 from ..losses import CONVENTIONS
 from ..models import MODELS, Classifier, weight_decay_groups
 from ..recipe import Recipe
+from .robust_loss import WEIGHTS
 
 LEARNING_RATES = {"adam": 1e-3, "sgd": 1e-2}
 NATURAL_OBJECTIVES = {  # what the adversary climbs: cross-entropy where softmax does not saturate
@@ -40,8 +41,11 @@ def fill_defaults(recipe: Recipe) -> Recipe:
         filled["learning_rate"] = LEARNING_RATES[recipe.optimizer] / _steepness(recipe)
     if recipe.adversary != "none" and recipe.eps is None:
         filled["eps"] = default_eps(recipe.data, recipe.threat)
-    if recipe.adversary != "none" and recipe.adversary_objective is None:
-        filled["adversary_objective"] = NATURAL_OBJECTIVES[recipe.head]
+    if recipe.adversary not in ("none", "free") and recipe.adversary_objective is None:
+        diverges = recipe.robust_loss == "trades" and not recipe.adversary_targeted
+        filled["adversary_objective"] = "divergence" if diverges else NATURAL_OBJECTIVES[recipe.head]
+    if recipe.robust_weight is None:
+        filled["robust_weight"] = WEIGHTS.get(recipe.robust_loss)
     return replace(recipe, **filled)
 
 
@@ -64,12 +68,18 @@ def learning_rate(recipe: Recipe, epoch: int, progress: float) -> float:
     """The learning rate at `progress` in [0, 1) of the training, in the 0-based `epoch`.
 
     "step" is the authors' rule: times 0.1 once epoch > epochs / 2 and again once epoch > 3/4 epochs, so 200 epochs are
-    101 + 50 + 49; "cosine" falls to zero step by step.
+    101 + 50 + 49; "piecewise": times 0.1 from each of `drops` on; "cosine" falls to zero step by step; "one_cycle"
+    rises from zero over 2/5 of the training and falls back (Wong et al. 2020).
     """
     if recipe.schedule == "step":
-        drops = sum(epoch > share * recipe.epochs for share in (0.5, 0.75))
-        return recipe.learning_rate * 0.1**drops
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        return recipe.learning_rate * 0.1 ** sum(epoch > share * recipe.epochs for share in (0.5, 0.75))
+    if recipe.schedule == "piecewise":
+        return recipe.learning_rate * 0.1 ** sum(progress >= share for share in recipe.drops)
+    if recipe.schedule == "one_cycle":
+        return recipe.learning_rate * (progress / 0.4 if progress < 0.4 else (1 - progress) / 0.6)
+    if recipe.schedule == "cosine":
+        return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+    return recipe.learning_rate
 
 
 def _head_defaults(recipe: Recipe) -> dict:

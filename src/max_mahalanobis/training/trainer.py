@@ -1,33 +1,30 @@
-"""The one loop: clean or against an adversary, the same recipe gives the same weights."""
+"""From a recipe to a trained classifier: epoch by epoch, judged on the validation images, saved."""
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..attacks import undisturbed
-from ..data import Dataset, augment
-from ..draws import derive
+from ..data import Dataset, join, load_extra
 from ..errors import TrainingDiverged, UserError
-from ..heads import settings_of
-from ..models import Classifier, build, mean_image
+from ..models import Classifier, build, load_pretrained, mean_image
 from ..recipe import Recipe
-from ..runs import Run, read_metrics, save_tensors, write_metrics
-from ..types import Split, as_pixels
-from .adversary import Adversary, budget, make_adversary
-from .schedule import fill_defaults, learning_rate, make_optimizers
-from .state import restore_state, save_state
+from ..runs import Run, load_tensors, read_metrics, save_tensors, write_metrics
+from ..types import Split
+from .adversary import make_adversary
+from .averaging import Average
+from .interruption import interruptible
+from .loop import Loop
+from .robust_loss import RobustLoss
+from .schedule import fill_defaults, make_optimizers
+from .state import Progress, restore_state, save_state
+from .validation import is_finite, validate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from lightning_fabric.wrappers import _FabricModule
-
-Progress = Callable[[dict], None]  # called after steps with epoch, epochs, step, steps, loss, ...
-CHECK_EVERY = 20  # steps between looks at the loss, each of which waits for the device
 
 
 def train(
@@ -37,135 +34,158 @@ def train(
     run: Run | None = None,
     resume: bool = False,
     device: str = "auto",
-    progress: Progress | None = None,
+    fabric: "Fabric | None" = None,
+    keep: int = 0,
+    compile: bool = False,
+    progress: Callable[[dict], None] | None = None,
 ) -> Classifier:
-    """The classifier a recipe makes of a data set, in evaluation mode.
+    """The classifier a recipe makes of a data set, in evaluation mode on the CPU.
 
     Same recipe, data and thread count: the same weights, bit for bit on a CPU, also when `resume` continues a run that
-    was stopped at any moment. With `run`, every epoch is saved; the test split is never touched.
+    was stopped at any moment. With `run`, every epoch is saved; SIGTERM and Ctrl-C save the step they come in. The test
+    split is never touched: what is "best" is judged on the validation images.
+
+    Several processes (`fabric`) share every batch and reach the weights of one, to rounding, as each image's draws are
+    its own. BatchNorm's statistics are synchronized on GPUs; on a CPU each process uses its share of the batch, and the
+    first one's running statistics are kept. The centers of center loss follow the mean of the processes' rules.
 
     Args:
         device: auto, cpu, cuda or mps, as lightning-fabric names accelerators.
+        fabric: of processes that were started together (`processes.start_processes`); one process without.
+        keep: epochs whose weights are kept, spread evenly over the training, the last among them.
+        compile: run the network and the adversary's copy through torch.compile.
         progress: called every few steps with a dict of plain values.
 
     Raises:
         TrainingDiverged: the loss is no longer finite; the last finished epoch stays in `run`.
     """
-    from lightning_fabric import Fabric
-
     recipe = fill_defaults(recipe)
     if run is not None and fill_defaults(run.recipe) != recipe:
         raise UserError(f"{run.path} was made for another recipe: make one for this recipe with create_run")
-    fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
-    model = build(recipe, data.image_shape, data.num_classes, mean=mean_image(data.train.images)).to(fabric.device)
-    optimizers = make_optimizers(model, recipe)
-    first = restore_state(run, model, optimizers[0]) if run is not None and resume else 0
-    wrapped, *steppers = fabric.setup(model, *optimizers)
-    loop = _Loop(recipe, fabric, wrapped, steppers, _on(fabric.device, data.train), progress)
-    metrics = [line for line in read_metrics(run) if line["epoch"] < first] if run is not None else []
-    for epoch in range(first, recipe.epochs):
-        line = loop.run_epoch(epoch)
-        line["validation_accuracy"] = accuracy(model, data.validation)
-        if not _is_finite(model, data.validation):
-            raise TrainingDiverged(f"weights after epoch {epoch + 1} give no finite logits: {loop.remedy}")
-        metrics.append(line)
-        if progress is not None:
-            progress(line | {"epochs": recipe.epochs, "epoch_done": True})
-        if run is not None:
-            write_metrics(run, metrics)
-            save_state(run, model, optimizers[0], epoch + 1)
-    model = model.cpu().eval()
-    if run is not None:
-        save_tensors(run.weights_file, model.state_dict(), {"recipe": run.recipe.fingerprint})
-    return model
+    if fabric is None:
+        from lightning_fabric import Fabric
+
+        fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
+    model = _built(recipe, data, fabric)
+    optimizers, average = make_optimizers(model, recipe), Average(model, recipe)
+    at = restore_state(run, model, optimizers, average) if run is not None and resume else Progress()
+    if compile:
+        model.backbone.compile()
+    wrapped, *steppers = fabric.setup(RobustLoss(model, recipe), *optimizers)
+    split = data.train if recipe.extra_data is None else join(data.train, load_extra(recipe.extra_data, data))
+    writes = run is not None and fabric.global_rank == 0
+    save = partial(save_state, run, model, optimizers, average) if writes else lambda at: None
+    loop = Loop(
+        recipe=recipe,
+        fabric=fabric,
+        model=model,
+        loss=wrapped,
+        optimizers=steppers,
+        average=average,
+        adversary=make_adversary(recipe, model, compile=compile),
+        split=Split(*(tensor.to(fabric.device) for tensor in split)),
+        num_own=len(data.train.labels),
+        save=save,
+        show=progress or (lambda event: None),
+    )
+    with interruptible(loop.interruption, active=run is not None):
+        weights, epoch = _Training(loop, data.validation, run, keep, writes).finish(at)
+    if writes:
+        save_tensors(run.weights_file, weights, {"recipe": run.recipe.fingerprint, "epoch": str(epoch)})
+    trained = build(recipe, data.image_shape, data.num_classes)
+    trained.load_state_dict(weights)
+    return trained.eval()
 
 
-def accuracy(model: Classifier, split: Split, *, batch_size: int = 512) -> float:
-    """Share of the images that a model in evaluation mode classifies rightly, in [0, 1]."""
-    batches = torch.arange(len(split.labels)).split(batch_size)
-    right = sum(int((_logits(model, split, rows).argmax(dim=1) == split.labels[rows]).sum()) for rows in batches)
-    return right / len(split.labels)
+def _built(recipe: Recipe, data: Dataset, fabric: "Fabric") -> Classifier:
+    """The untrained model where and how it will be trained."""
+    model = build(recipe, data.image_shape, data.num_classes, mean=mean_image(data.train.images))
+    if recipe.pretrained is not None:
+        load_pretrained(model, recipe.pretrained)
+    if _has_batchnorm(model):
+        model = model.to(memory_format=torch.channels_last)
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return model.to(fabric.device)
 
 
-@dataclass(frozen=True)
-class _Loop:
-    """Everything one pass over the training images needs."""
-
-    recipe: Recipe
-    fabric: "Fabric"
-    model: "_FabricModule"
-    optimizers: list[torch.optim.Optimizer]  # the first follows the schedule
-    split: Split
-    progress: Progress | None
-
-    @property
-    def remedy(self) -> str:
-        norm = " or --norm" if "norm" in settings_of(self.recipe.head) else ""
-        return f"lower --learning-rate (now {self.recipe.learning_rate:g}){norm}; the last finished epoch is kept"
-
-    def run_epoch(self, epoch: int) -> dict:
-        """One pass over the training images; the epoch's line of metrics."""
-        adversary = make_adversary(self.recipe)
-        batches = self._order(epoch).split(self.recipe.batch_size)
-        began, total, seen = time.perf_counter(), torch.zeros((), device=self.split.labels.device), 0
-        self.model.train()
-        for step, rows in enumerate(batches):
-            done = (epoch + step / len(batches)) / self.recipe.epochs
-            total += self._step(rows, epoch, done, adversary) * len(rows)
-            seen += len(rows)
-            if step % CHECK_EVERY == CHECK_EVERY - 1 or step == len(batches) - 1:
-                speed = seen / (time.perf_counter() - began)
-                self._report(total.item() / seen, epoch, step + 1, len(batches), speed)
-        seconds = time.perf_counter() - began
-        return {
-            "epoch": epoch,
-            "loss": total.item() / seen,
-            "images_per_second": round(seen / seconds, 1),
-            "seconds": round(seconds, 3),
-            "learning_rate": learning_rate(self.recipe, epoch, epoch / self.recipe.epochs),
-            "eps": budget(self.recipe, epoch / self.recipe.epochs),
-        }
-
-    def _step(self, rows: Tensor, epoch: int, done: float, adversary: Adversary | None) -> Tensor:
-        """Learn from one batch; its mean loss. The adversary works on the bare module, with input gradients only."""
-        seeds = derive(self.recipe.seed, epoch, self.split.index[rows])
-        x, y = augment(self.split.images[rows], seeds, kind=self.recipe.augmentation), self.split.labels[rows]
-        with self.fabric.autocast():
-            if adversary is not None:
-                x = adversary(self.model.module, x, y, derive(seeds, 1), budget(self.recipe, done))
-            loss = self.model.module.loss(x, y).mean()
-        for group in self.optimizers[0].param_groups:
-            group["lr"] = learning_rate(self.recipe, epoch, done)
-        self.fabric.backward(loss)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        return loss.detach()
-
-    def _order(self, epoch: int) -> Tensor:
-        """The epoch's order of images: a permutation that depends on the seed and the epoch alone."""
-        generator = torch.Generator().manual_seed(int(derive(self.recipe.seed, epoch, -1)))
-        return torch.randperm(len(self.split.labels), generator=generator).to(self.split.labels.device)
-
-    def _report(self, loss: float, epoch: int, step: int, steps: int, speed: float) -> None:
-        if not math.isfinite(loss):
-            raise TrainingDiverged(f"loss is {loss} in epoch {epoch + 1}, by step {step}: {self.remedy}")
-        if self.progress is not None:
-            where = {"epoch": epoch, "epochs": self.recipe.epochs, "step": step, "steps": steps}
-            self.progress(where | {"loss": loss, "images_per_second": speed, "epoch_done": False})
+def _has_batchnorm(model: Classifier) -> bool:
+    return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
-def _logits(model: Classifier, split: Split, rows: Tensor) -> Tensor:
-    """Logits of a model in evaluation mode, on the CPU."""
-    device = next(model.parameters()).device
-    with undisturbed(model), torch.no_grad():
-        return model(as_pixels(split.images[rows].to(device))).cpu()
+@dataclass
+class _Training:
+    """The epochs of a run: what is judged, kept, and when to stop."""
+
+    loop: Loop
+    validation: Split
+    run: Run | None
+    keep: int
+    writes: bool
+
+    def finish(self, at: Progress) -> tuple[dict[str, Tensor], int]:
+        """Train until the epochs are over or a rule stops; the weights to end with, and their epoch, from 1."""
+        recipe, loop, run = self.loop.recipe, self.loop, self.run
+        known = read_metrics(run, events=True) if run is not None else []
+        lines = [line for line in known if line["epoch"] < at.epoch]
+        best = load_tensors(run.checkpoint_file("best"))[0] if lines else None
+        stopped = any(line.get("event") == "stopped" for line in lines)
+        while at.epoch < recipe.epochs and not stopped:
+            line = loop.run_epoch(at)
+            loop.average.after_epoch((at.epoch + 1) / recipe.epochs, loop.clean_images(at.epoch))
+            judged = loop.average.judged
+            line |= validate(judged, self.validation, recipe, loop.fabric)
+            if not is_finite(judged, self.validation):
+                raise TrainingDiverged(f"weights after epoch {at.epoch + 1} give no finite logits: {loop.remedy}")
+            lines += [*loop.events, line]
+            if len(_curve(lines)) - 1 == _best(lines):
+                best = {name: tensor.detach().cpu().clone() for name, tensor in judged.state_dict().items()}
+            reason = _reason_to_stop(recipe, lines)
+            if reason is not None:
+                lines.append({"event": "stopped", "epoch": at.epoch, "reason": reason})
+            stopped = reason is not None
+            at = Progress(at.epoch + 1)
+            self._record(at, lines, judged, best)
+            loop.show(line | {"epochs": recipe.epochs, "epoch_done": True} | ({"event": reason} if stopped else {}))
+            if loop.asked_to_stop():
+                loop.interruption.stop()
+        overfitted = any("catastrophic" in line.get("reason", "") for line in lines)
+        if recipe.checkpoint == "best" or overfitted:
+            return best, _best(lines) + 1
+        return loop.average.judged.state_dict(), at.epoch
+
+    def _record(self, at: Progress, lines: list[dict], judged: Classifier, best: dict[str, Tensor]) -> None:
+        """Everything an epoch leaves on disk; the state last, so that what a crash tears is done again."""
+        if not self.writes:
+            return
+        header = {"recipe": self.run.recipe.fingerprint, "epoch": str(at.epoch)}
+        if len(_curve(lines)) - 1 == _best(lines):
+            save_tensors(self.run.checkpoint_file("best"), best, header)
+        save_tensors(self.run.checkpoint_file("last"), judged.state_dict(), header)
+        epochs = self.loop.recipe.epochs
+        if at.epoch in {-(-epochs * number // self.keep) for number in range(1, self.keep + 1)}:
+            save_tensors(self.run.checkpoint_file(at.epoch), judged.state_dict(), header)
+        write_metrics(self.run, lines)
+        self.loop.save(at)
 
 
-def _is_finite(model: Classifier, split: Split) -> bool:
-    weights = all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
-    return weights and bool(torch.isfinite(_logits(model, split, torch.arange(min(512, len(split.labels))))).all())
+def _curve(lines: list[dict]) -> list[float]:
+    """What an epoch is judged by: accuracy on the validation images under attack, or clean where none is fought."""
+    key = "robust_validation_accuracy"
+    return [line.get(key, line["validation_accuracy"]) for line in lines if "event" not in line]
 
 
-def _on(device: torch.device, split: Split) -> Split:
-    return Split(*(tensor.to(device) for tensor in split))
+def _best(lines: list[dict]) -> int:
+    """The first epoch of the highest accuracy."""
+    curve = _curve(lines)
+    return curve.index(max(curve))
+
+
+def _reason_to_stop(recipe: Recipe, lines: list[dict]) -> str | None:
+    curve, best = _curve(lines), _best(lines)
+    fallen = curve[best] - curve[-1]
+    if recipe.adversary in ("fgsm", "free") and fallen > recipe.guard:
+        return f"catastrophic overfitting: {100 * fallen:.1f} points below epoch {best + 1}, whose weights are kept"
+    if recipe.patience is not None and len(curve) - 1 - best >= recipe.patience:
+        return f"no better validation since epoch {best + 1}"
+    return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...recipe import describe_adversary
 from ..conditions import eps_text, norm_name
 from ..reading import RunRecord
 from .cells import NOTHING, Cell, Table
@@ -47,7 +48,7 @@ def _adversary(recipe: dict) -> tuple[str, str]:
         return "none", ""
     threat, eps = recipe.get("threat", "linf"), recipe.get("eps")
     budget = norm_name(threat) + (f" eps {eps_text(eps, threat)}" if isinstance(eps, int | float) else "")
-    return f"{recipe['adversary']}-{recipe.get('adversary_steps', '?')} {recipe.get('adversary_objective', '')}", budget
+    return describe_adversary(recipe), budget
 
 
 def _known(recipe: dict, key: str) -> str:

@@ -1,0 +1,214 @@
+"""One pass over the training images: batches are drawn, attacked, learned from."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..data import Batch, batches, prepare
+from ..draws import derive
+from ..errors import TrainingDiverged
+from ..heads import settings_of
+from ..models import Classifier
+from ..recipe import Recipe
+from ..threats import make_threat
+from ..types import Split
+from .adversary import Adversary, budget, step_size
+from .averaging import Average
+from .interruption import Interruption
+from .schedule import learning_rate
+from .state import Progress
+from .weight_perturbation import kernels, perturbed, slopes_of
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+CHECK_EVERY = 20  # steps between looks at the loss, each of which waits for the device
+SAVE_EVERY = 600.0  # seconds between two saved states within an epoch
+
+
+@dataclass
+class Loop:
+    """Everything a pass over the training images needs."""
+
+    recipe: Recipe
+    fabric: "Fabric"
+    model: Classifier
+    loss: nn.Module  # the RobustLoss around the model, as fabric wrapped it
+    optimizers: list  # fabric's; the first follows the schedule
+    average: Average
+    adversary: Adversary | None
+    split: Split  # own images first, then extra ones
+    num_own: int
+    save: Callable[[Progress], None]
+    show: Callable[[dict], None]
+    interruption: Interruption = field(default_factory=Interruption)
+    parts: int = 1  # in which a batch is worked through
+    events: list[dict] = field(default_factory=list)
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a loss that is not finite."""
+        norm = " or --norm" if "norm" in settings_of(self.recipe.head) else ""
+        return f"lower --learning-rate (now {self.recipe.learning_rate:g}){norm}; the last finished epoch is kept"
+
+    def run_epoch(self, at: Progress) -> dict:
+        """One pass over the training images, or the rest of one; the epoch's line of metrics."""
+        epoch, every = at.epoch, self._batches(at.epoch)
+        at.total = torch.zeros(2, dtype=torch.float64) if at.total is None else at.total
+        at.total = at.total.to(self.split.labels.device)
+        began = saved = time.perf_counter()
+        before, self.events = at.seconds, []
+        self.loss.train()
+        for step in range(at.step, len(every)):
+            at.total += self._step(every[step], epoch, (epoch + step / len(every)) / self.recipe.epochs)
+            at.step, at.seen = step + 1, at.seen + len(every[step])
+            at.seconds = before + time.perf_counter() - began
+            looks = at.step % CHECK_EVERY == 0 or at.step == len(every)
+            if looks:
+                self._look(at, len(every))
+            if (looks or self.fabric.world_size == 1) and self.asked_to_stop():
+                self.save(at)
+                self.fabric.barrier()  # nobody leaves before the state is on disk
+                self.interruption.stop()
+            if time.perf_counter() - saved > SAVE_EVERY:
+                self.save(at)
+                saved = time.perf_counter()
+        loss, errors = (self._summed(at.total) / at.seen).tolist()
+        return {
+            "epoch": epoch,
+            "loss": loss,
+            "images_per_second": round(at.seen / at.seconds, 1),
+            "seconds": round(at.seconds, 3),
+            "learning_rate": learning_rate(self.recipe, epoch, epoch / self.recipe.epochs),
+            "eps": budget(self.recipe, epoch / self.recipe.epochs),
+            "adversary_success": None if self.recipe.adversary == "none" else errors,
+        }
+
+    def clean_images(self, epoch: int) -> Iterator[Tensor]:
+        """The images of an epoch as augmented, before any adversary."""
+        for rows in self._batches(epoch):
+            yield self._prepared(rows, epoch)[0].x
+
+    def _batches(self, epoch: int) -> list[Tensor]:
+        """The epoch's rows, batch by batch: they depend on the seed and the epoch alone."""
+        recipe, count = self.recipe, len(self.split.labels) - self.num_own
+        rows = batches(self.num_own, count, recipe.batch_size, recipe.extra_share, seed=recipe.seed, epoch=epoch)
+        return [each.to(self.split.labels.device) for each in rows]
+
+    def _prepared(self, rows: Tensor, epoch: int) -> tuple[Batch, Tensor]:
+        seeds = derive(self.recipe.seed, epoch, self.split.index[rows])
+        return prepare(self.split, rows, seeds, self.recipe), derive(seeds, 1)
+
+    def _step(self, rows: Tensor, epoch: int, done: float) -> Tensor:
+        """Learn from one batch; the sums of its loss and of the model's errors on what it saw, of this process."""
+        for group in self.optimizers[0].param_groups:
+            group["lr"] = learning_rate(self.recipe, epoch, done)
+        share = rows[self.fabric.global_rank :: self.fabric.world_size]
+        if self.recipe.adversary == "free":
+            return self._learn_freely(share if len(share) else rows[:1], len(rows), epoch, done, bool(len(share)))
+        while True:
+            try:
+                counted = self._learn(share, rows, epoch, done)
+                break
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not self._can_split(error, len(share)):
+                    raise
+            self.parts *= 2
+            self._zero()
+            said = f"out of memory: batches are worked through in {self.parts} parts from here on"
+            self.events.append({"event": "out of memory", "epoch": epoch, "parts": self.parts})
+            self.show({"event": said})
+        self._move()
+        return counted
+
+    def _learn(self, share: Tensor, rows: Tensor, epoch: int, done: float) -> Tensor:
+        """Gradients of one batch's mean loss, part by part; its counts."""
+        weight = len(share) / max(len(share), 1)  # 0 in a process that has no image of a short batch: it joins with one
+        seen = []
+        for part in (share if len(share) else rows[:1]).tensor_split(self.parts):
+            batch, seeds = self._prepared(part, epoch)
+            x_adv = None
+            if self.adversary is not None:
+                with self.fabric.autocast():
+                    x_adv = self.adversary(batch.x, batch.labels, seeds, budget(self.recipe, done))
+            seen.append((batch, x_adv, weight * len(part) * self.fabric.world_size / len(rows)))
+        counted = torch.zeros(2, dtype=torch.float64, device=rows.device)
+        with self._from_the_worst(seen):
+            for number, (batch, x_adv, factor) in enumerate(seen):
+                with self._alone(number < len(seen) - 1):
+                    loss, errs = self.loss(batch, x_adv)
+                    self.fabric.backward(loss.mean() * factor)
+                counted += weight * torch.stack([loss.detach().double().sum(), errs.double().sum()])
+        return counted
+
+    def _learn_freely(self, share: Tensor, num_rows: int, epoch: int, done: float, counts: bool) -> Tensor:
+        """Every pass moves the weights and the images (Shafahi et al. 2019, https://arxiv.org/abs/1904.12843).
+
+        Each batch starts at a random point of the ball, drawn for each image; they carry the last batch's perturbation
+        over to other images. `done` and so the learning rate stay for all passes of a batch.
+        """
+        batch, seeds = self._prepared(share, epoch)
+        eps = budget(self.recipe, done)
+        threat, size = make_threat(self.recipe.threat, eps), step_size(self.recipe, eps)
+        x_adv, factor = threat.sample(batch.x, seeds), counts * len(share) * self.fabric.world_size / num_rows
+        for _ in range(self.recipe.adversary_steps):
+            x_adv = x_adv.detach().requires_grad_()
+            loss, errs = self.loss(batch, x_adv)
+            self.fabric.backward(loss.mean() * factor)
+            self._move()
+            climb = threat.steepest(threat.free(torch.nan_to_num(x_adv.grad), x_adv.detach()))
+            x_adv = threat.project(x_adv.detach() + size * climb, batch.x)
+        return counts * torch.stack([loss.detach().double().sum(), errs.double().sum()])
+
+    def _from_the_worst(self, seen: list) -> AbstractContextManager:
+        size = self.recipe.weight_perturbation
+        if size == 0:
+            return nullcontext()
+        weights = kernels(self.model)
+        return perturbed(weights, lambda: slopes_of(self.loss.module, weights, seen, self.fabric), size)
+
+    def _move(self) -> None:
+        """One step of the optimizers along the gradients."""
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self._zero()
+        self.average.after_step()
+
+    def _zero(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+
+    def _alone(self, alone: bool) -> AbstractContextManager:
+        """Without a word to the other processes."""
+        return self.fabric.no_backward_sync(self.loss, enabled=alone) if self.fabric.world_size > 1 else nullcontext()
+
+    def _can_split(self, error: Exception, images: int) -> bool:
+        short = isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+        return short and self.fabric.world_size == 1 and 2 * self.parts <= images
+
+    def _look(self, at: Progress, steps: int) -> None:
+        """Is the loss finite? Tell how it goes."""
+        loss = self._summed(at.total)[0].item() / at.seen
+        if not math.isfinite(loss):
+            raise TrainingDiverged(f"loss is {loss} in epoch {at.epoch + 1}, by step {at.step}: {self.remedy}")
+        where = {"epoch": at.epoch, "epochs": self.recipe.epochs, "step": at.step, "steps": steps, "epoch_done": False}
+        self.show(where | {"loss": loss, "images_per_second": at.seen / at.seconds})
+
+    def _summed(self, total: Tensor) -> Tensor:
+        """Over all processes."""
+        return self.fabric.all_reduce(total.clone(), reduce_op="sum") if self.fabric.world_size > 1 else total
+
+    def asked_to_stop(self) -> bool:
+        """Whether this process was; several agree, so all must ask at the same time."""
+        if self.fabric.world_size > 1:
+            flag = torch.tensor(float(self.interruption.signal or 0), device=self.fabric.device)
+            self.interruption.signal = int(self.fabric.all_reduce(flag, reduce_op="max")) or None
+        return self.interruption.signal is not None
