@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,28 +15,33 @@ from max_mahalanobis.errors import UserError
 from max_mahalanobis.experiments import densities
 from max_mahalanobis.reports import density_page
 from max_mahalanobis.reports.density_page import verdict
-from max_mahalanobis.reports.figures.density import shells_drawing
+from max_mahalanobis.reports.figures.density import course_drawing, shells_drawing
 from max_mahalanobis.reports.figures.toys import walk_animation
-from max_mahalanobis.runs import create_run, facts_of, load_classifier, open_run
+from max_mahalanobis.runs import create_run, facts_of, load_classifier, open_run, save_tensors
 
-EPOCHS = 6
+EPOCHS, KEPT = 6, (1, 3, 6)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, digits):
-    """MMC and SCE of digits, a few epochs each; of MMC's the state after the first was kept."""
+    """MMC and SCE of digits, a few epochs each; of MMC's two epochs on the way were kept."""
     folder = tmp_path_factory.mktemp("density")
-
-    def keep(event):
-        if event["epoch"] == 1 and not event["epoch_done"]:
-            state = folder / "mmc" / "state"
-            shutil.copy(state / "last.safetensors", state / "first.safetensors")
-
     for name, head in (("mmc", "mmc"), ("sce", "softmax")):
         recipe = Recipe(head=head, epochs=EPOCHS)
         run = create_run(folder / name, recipe, facts_of(recipe, digits))
-        train(recipe, digits, run=run, device="cpu", progress=keep if name == "mmc" else None)
+        train(recipe, digits, run=run, device="cpu")
+    keep(open_run(folder / "mmc"), digits, KEPT)
     return [folder / "mmc", folder / "sce"]
+
+
+def keep(run, data, epochs):
+    """Write what `mmc train --keep` would: the weights after these epochs, here of trainings that ended there."""
+    for epoch in epochs:
+        model = (
+            load_classifier(run) if epoch == EPOCHS else train(replace(run.recipe, epochs=epoch), data, device="cpu")
+        )
+        header = {"recipe": run.recipe.fingerprint, "epoch": str(epoch)}
+        save_tensors(run.checkpoint_file(epoch), model.state_dict(), header)
 
 
 def tell(runs, out, digits, monkeypatch, **settings):
@@ -77,28 +83,64 @@ def test_the_numbers_say_that_mmc_is_denser_on_equal_scale_and_by_neighbors(told
         assert mmc[measured]["scale_free"] > sce[measured]["scale_free"] + 5
 
 
-def test_a_course_has_the_untrained_weights_the_kept_states_and_the_last(told, runs):
-    assert [[step["epochs"] for step in run["course"]] for run in read(told)] == [[0, 1, EPOCHS], [0, EPOCHS]]
-    ends = [step["splits"]["test"]["scale_free"] for step in read(told)[0]["course"]]
-    assert ends[0] < ends[-1]
-    assert ends[-1] == pytest.approx(read(told)[0]["splits"]["test"]["core"]["scale_free"], abs=1)
+def test_a_course_has_the_untrained_weights_the_kept_ones_and_the_last_once(told, runs):
+    courses = [run["course"] for run in read(told)]
+    assert [[step["epochs"] for step in course] for course in courses] == [[0, *KEPT], [0, EPOCHS]]
+    assert [run["kept_epochs"] for run in read(told)] == [list(KEPT), []]
+    for split in ("train", "test"):
+        along = [step["splits"][split]["scale_free"] for step in courses[0]]
+        assert along == sorted(along)
+        assert all(len(step["splits"][split]["raw_by_class"]) == 10 for step in courses[0])
+    end = courses[0][-1]["splits"]["test"]["scale_free"]
+    assert end == pytest.approx(read(told)[0]["splits"]["test"]["core"]["scale_free"], abs=1)
+
+
+def test_the_page_draws_the_course_and_says_how_a_run_without_one_gets_it(told):
+    page = (told / "density.html").read_text()
+    assert "<h2>Density over the course of training</h2>" in page
+    assert "Of sce only the two ends are there: `mmc train --keep 10`" in page
+    mmc = read(told)[0]
+    assert "--keep" not in course_drawing([mmc]).caption
+    first, last = (mmc["course"][place]["splits"]["test"]["scale_free"] for place in (0, -1))
+    assert f"mmc: from {first:.1f} to {last:.1f} over 6 epochs." in course_drawing([mmc]).alt
+
+
+def test_the_best_weights_stand_at_their_own_epoch_not_at_the_end(runs, tmp_path):
+    shutil.copytree(runs[0], tmp_path / "mmc")
+    run = open_run(tmp_path / "mmc")
+    final = load_classifier(run)
+    save_tensors(run.weights_file, final.state_dict(), {"recipe": run.recipe.fingerprint, "epoch": "4"})
+    course = dict(densities.weights_over_training(run, final))
+    assert list(course) == [0, 1, 3, 4, 6]
+    assert course[4] is final
+
+
+def test_where_the_weights_do_not_say_their_epoch_the_checkpoint_of_their_name_does(runs, tmp_path):
+    shutil.copytree(runs[1], tmp_path / "sce")
+    run = open_run(tmp_path / "sce")
+    assert densities.epochs_of_weights(run) == EPOCHS
+    header = {"recipe": run.recipe.fingerprint, "epoch": "5"}
+    save_tensors(run.checkpoint_file("best"), load_classifier(run).state_dict(), header)
+    assert densities.epochs_of_weights(run) == EPOCHS  # this run's weights are the last ones
+    save_tensors(run.checkpoint_file("last"), load_classifier(run).state_dict(), header)
+    assert densities.epochs_of_weights(run) == 5  # it stopped early
 
 
 def test_untrained_weights_are_those_training_began_with(runs, digits):
     run = open_run(runs[0])
-    before = densities.weights_over_training(run, load_classifier(run))[0]
+    before = dict(densities.weights_over_training(run, load_classifier(run)))[0]
     recipe = Recipe(head="mmc", epochs=1, learning_rate=1e-30)
     after = train(recipe, digits, device="cpu").state_dict()
     for name, tensor in before.state_dict().items():
         torch.testing.assert_close(tensor, after[name])
 
 
-def test_a_state_of_another_recipe_is_named(runs, tmp_path):
+def test_kept_weights_of_another_recipe_are_named(runs, tmp_path):
     shutil.copytree(runs[0], tmp_path / "mmc")
-    shutil.copy(runs[1] / "state" / "last.safetensors", tmp_path / "mmc" / "state" / "odd.safetensors")
     run = open_run(tmp_path / "mmc")
-    with pytest.raises(UserError, match=r"odd.safetensors is not a state of .*recipe.toml: delete it"):
-        densities.weights_over_training(run, load_classifier(run))
+    shutil.copy(runs[1] / "weights.safetensors", run.checkpoint_file(2))
+    with pytest.raises(UserError, match=r"epoch-0002.safetensors belongs to another recipe"):
+        list(densities.weights_over_training(run, load_classifier(run)))
 
 
 def test_only_an_earlier_folder_of_ours_is_replaced_and_only_when_asked(told, runs, tmp_path, digits, monkeypatch):

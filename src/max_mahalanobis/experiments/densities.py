@@ -4,12 +4,11 @@ Command: `mmc density runs/a runs/b --out FOLDER` (seconds on two cores for MNIS
 features lie far more densely around their centers than SCE's around their class means, also on equal scale.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..data import Dataset
 from ..density import pull_of_losses, walk
-from ..errors import UserError
 from ..evaluation.densities import core_record, density_record
 from ..models import Classifier, build
 from ..reports.density_page import check_folder, verdict, write_folder
@@ -50,28 +49,29 @@ def tell(
     print(f"{verdict(records)}\n\nThe page: {page}")
 
 
-def weights_over_training(run: Run, final: Classifier) -> dict[int, Classifier]:
-    """Classifiers of one run by the epochs done: 0, every state the folder keeps, and the final one.
+def weights_over_training(run: Run, final: Classifier) -> Iterator[tuple[int, Classifier]]:
+    """Classifiers of one run, each with the epochs done: 0, those whose weights were kept, and the run's own, in order.
 
-    Untrained weights are those of the recipe, with the final normalization. The trainer keeps the last state alone;
-    copies of state/last.safetensors under other names in state/ are found by the epoch in their header.
+    Untrained weights are those of the recipe, with the final normalization; `mmc train --keep` says which are kept.
 
     Raises:
-        UserError: a state is damaged or belongs to another recipe.
+        UserError: kept weights are damaged or belong to another recipe.
     """
-    recipe = run.recipe
-    found = {0: _empty(run, final)}
-    for file in sorted(set(run.state_file.parent.glob("*.safetensors")) - {run.state_file}):
-        tensors, header = load_tensors(file)
-        epochs = header.get("epochs_done", "")
-        if header.get("recipe") != recipe.fingerprint or not epochs.isdigit():
-            raise UserError(f"{file} is not a state of {run.recipe_file}: delete it")
-        if 0 < int(epochs) < recipe.epochs:
-            model = _empty(run, final)
-            weights = {name: tensor for name, tensor in tensors.items() if name.startswith("model.")}
-            model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in weights.items()})
-            found[int(epochs)] = model.eval()
-    return dict(sorted(found.items())) | {recipe.epochs: final}
+    ends = epochs_of_weights(run)
+    for epochs in sorted({0, ends, *run.kept_epochs}):
+        if epochs in (0, ends):
+            yield epochs, final if epochs else _empty(run, final)
+        else:
+            yield epochs, load_classifier(run, epochs)
+
+
+def epochs_of_weights(run: Run) -> int:
+    """After how many epochs the run's own weights were taken: fewer than it has where the best are kept."""
+    for file in (run.weights_file, run.checkpoint_file(run.recipe.checkpoint)):
+        epoch = load_tensors(file)[1].get("epoch", "") if file.exists() else ""
+        if epoch.isdigit():
+            return int(epoch)
+    return run.recipe.epochs
 
 
 def _empty(run: Run, final: Classifier) -> Classifier:
@@ -88,9 +88,10 @@ def _record(run: Run, model: Classifier, data: Dataset, images: int, convention:
     few = {name: split.first(COURSE_IMAGES) for name, split in splits.items()}
     course = [
         {"epochs": epochs, "splits": core_record(state.to(device), few, num_classes=data.num_classes)}
-        for epochs, state in weights_over_training(run, model).items()
+        for epochs, state in weights_over_training(run, model)
     ]
-    return {"head": run.recipe.head, "data": run.recipe.data} | record | {"course": course}
+    kept = {"course": course, "kept_epochs": run.kept_epochs}
+    return {"head": run.recipe.head, "data": run.recipe.data} | record | kept
 
 
 def _line(record: dict) -> str:

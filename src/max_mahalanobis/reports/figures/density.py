@@ -99,22 +99,27 @@ def classes_drawing(records: Sequence[dict]) -> Drawing:
 
 
 def course_drawing(records: Sequence[dict]) -> Drawing:
-    """Core density over the epochs of which weights are there: the first, those kept, the last."""
+    """Log density of half a class against the epoch: the median over classes thick, classes of the last split thin."""
     with canvas(10.2, 4.4, columns=2) as (figure, panels):
         for axes, (scale, (words, _)) in zip(panels, SCALES.items(), strict=True):
             for number, record in enumerate(records):
+                epochs = [step["epochs"] for step in record["course"]]
                 for split in record["splits"]:
-                    steps = [(c["epochs"], c["splits"][split][scale]) for c in record["course"]]
-                    _line(axes, [epochs for epochs, _ in steps], [value for _, value in steps], number, split)
+                    _line(axes, epochs, _along(record, split, scale), number, split)
+                by_class = _along(record, _splits([record])[-1], f"{scale}_by_class")
+                for values in zip(*by_class, strict=True):
+                    axes.plot(epochs, values, color=color_of(number), linewidth=0.7, alpha=0.4, zorder=1)
             axes.set(title=words, xlabel="epochs done")
             axes.xaxis.get_major_locator().set_params(integer=True)
         panels[0].set_ylabel(_unit(records))
         _finish(figure, panels, records)
         caption = (
-            "The median over classes of the density of half a class, before training, wherever the run's folder "
-            f"state/ keeps an epoch, and at the end. {_centers(records)} {SCALE_NOTE}"
+            "The ball that holds half of a class: the median over classes, and as thin lines the classes of the "
+            f"{_splits(records)[-1]} split; before training, after each epoch whose weights the run kept, and for the "
+            f"weights it ends with. {_without_course(records)}{_centers(records)} {SCALE_NOTE}"
         )
-        return render(figure, "course", f"Density over training. {_said(records)}", caption, "Density over training")
+        title = "Density over the course of training"
+        return render(figure, "course", f"{title}. {_course_said(records)}", caption, title)
 
 
 def distances_drawing(records: Sequence[dict]) -> Drawing:
@@ -226,6 +231,28 @@ def _centers(records: Sequence[dict]) -> str:
 def _said(records: Sequence[dict]) -> str:
     ends = (f"{record['name']} {_last(record)['core']['scale_free']:.1f}" for record in records)
     return f"Half of a class lies, scale-free, at a natural log density of: {', '.join(ends)}."
+
+
+def _course_said(records: Sequence[dict]) -> str:
+    """From where to where each run went, in the last split, scale-free."""
+    ends = [_along(record, _splits([record])[-1], "scale_free") for record in records]
+    return " ".join(
+        f"{record['name']}: from {values[0]:.1f} to {values[-1]:.1f} over {record['course'][-1]['epochs']} epochs."
+        for record, values in zip(records, ends, strict=True)
+    )
+
+
+def _along(record: dict, split: str, key: str) -> list:
+    """One of the numbers of the core, at each point of the course."""
+    return [step["splits"][split][key] for step in record["course"]]
+
+
+def _without_course(records: Sequence[dict]) -> str:
+    """Which runs show no more than their two ends, and the remedy."""
+    names = [record["name"] for record in records if not record.get("kept_epochs")]
+    if not names:
+        return ""
+    return f"Of {', '.join(names)} only the two ends are there: `mmc train --keep 10` keeps ten epochs on the way. "
 
 
 def _distances_said(record: dict) -> str:
