@@ -150,6 +150,13 @@ EVALUATION = (
      "notes.txt is a file, not a run folder: give the folder that mmc train made"),
     ("a folder for a run", "evaluate strangers",
      "strangers is not a run of mmc (no recipe.toml): give the folder that mmc train made"),
+    ("weights that were not kept", "evaluate kept --weights 2",
+     "--weights 2: kept has no such weights: choose from last, 1, 3 (mmc train --keep N keeps N epochs)"),
+    ("weights of no kind", "evaluate kept --weights ../weights",
+     "--weights ../weights: kept has no such weights: choose from last, 1, 3 (mmc train --keep N keeps N epochs)"),
+    ("weights of a run that keeps none", "evaluate alone --weights best",
+     "--weights best: alone has no such weights: it keeps its own alone, leave --weights out "
+     "(mmc train --keep N keeps N epochs)"),
     ("eps negative", "evaluate run --eps -1/255", "eps -0.00392156862745098 must be 0 or more"),
     ("eps above 1", "evaluate run --eps 8",
      "eps 8.0 must be at most 1: pixels lie in [0, 1], write 8/255 for 8"),
@@ -305,8 +312,23 @@ def _fill_runs(folder, digits):
     recipe = fill_defaults(Recipe(epochs=1))
     train(recipe, digits, run=create_run(folder / "run", recipe, facts_of(recipe, digits)), device="cpu")
     weights, state = "weights.safetensors", "state/last.safetensors"
-    for name in ("damaged", "foreign", "unfinished", "misfit", "state-damaged", "other-data", "evaluated"):
+    for name in (
+        "damaged",
+        "foreign",
+        "unfinished",
+        "misfit",
+        "state-damaged",
+        "other-data",
+        "evaluated",
+        "kept",
+        "alone",
+    ):
         shutil.copytree(folder / "run", folder / name)
+    for name, kept in (("kept", ("last", "epoch-0001", "epoch-0003")), ("alone", ())):
+        shutil.rmtree(folder / name / "checkpoints", ignore_errors=True)
+        for which in kept:
+            (folder / name / "checkpoints").mkdir(exist_ok=True)
+            shutil.copy(folder / name / weights, folder / name / "checkpoints" / f"{which}.safetensors")
     for file in (folder / "damaged" / weights, folder / "state-damaged" / state):
         data = bytearray(file.read_bytes())
         data[-5] ^= 1

@@ -138,6 +138,8 @@ class Evaluate:
     """how many of the split's images, from the first"""
     split: Literal["test", "validation"] = "test"
     """which images"""
+    weights: str | None = None
+    """best, last or an epoch that was kept: these instead of the weights the run ends with; rows name them NAME@best"""
     curve: bool = False
     """also attack at 1/8 to 2 times the budget, for a curve"""
     batch_size: int = 256

@@ -106,6 +106,14 @@ def test_names_holding_html_are_escaped():
     Outline(result)
 
 
+def test_other_weights_of_a_run_have_numbers_of_their_own_and_share_its_recipe():
+    best = RunRecord("mmc@best", RUNS[0].recipe, [], [make_row("mmc@best")], None, shares_training=True)
+    text = page([RUNS[0], best])
+    assert "mmc@best" in text
+    assert text.count("<summary>") == 1
+    assert 'class="lacks"' not in text
+
+
 def test_bare_rows_make_a_page_that_says_what_is_missing():
     result = page([RunRecord("bare", None, [], [make_row("bare")], None, ("bare: a note.",))])
     for what in ("recipe", "training metrics", "budget curve", "features", "example images"):

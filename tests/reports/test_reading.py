@@ -7,6 +7,7 @@ from made import make_metrics, make_pictures, make_recipe, make_row, make_rows
 
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.reports.reading import read_run, read_runs
+from max_mahalanobis.reports.tables import accuracy_tables
 from max_mahalanobis.results import append_results
 
 
@@ -55,6 +56,54 @@ def test_rows_of_older_weights_are_ignored_and_counted_in_a_note(folder):
     run = read_run(folder)
     assert [row.weights_hash for row in run.results] == ["newer"]
     assert "5 rows of older weights are ignored" in run.notes[0]
+
+
+def test_other_weights_of_a_run_are_a_line_of_their_own_and_make_no_row_stale(folder):
+    (folder / "audit.json").write_text('{"schema": 1, "weights_hash": "w-mmc"}')
+    append_results(folder / "results.jsonl", [make_row("mmc@best", robust=120), make_row("mmc@epoch-3", robust=70)])
+    runs = read_runs([folder])
+    assert [(run.name, len(run.results), run.notes) for run in runs] == [
+        *(("mmc", 5, ()), ("mmc@best", 1, ()), ("mmc@epoch-3", 1, ()))
+    ]
+    assert [run.shares_training for run in runs] == [False, True, True]
+    assert [(len(run.metrics), run.pictures is None, run.audit is None) for run in runs] == [
+        *((22, False, False), (0, True, True), (0, True, True))
+    ]
+    assert read_run(folder).results == runs[0].results
+    (table,) = accuracy_tables(runs)
+    assert [(row[0].text, row[-1].text) for row in table.rows] == [
+        *(("mmc", "50.5"), ("mmc@best", "60.0"), ("mmc@epoch-3", "35.0"))
+    ]
+
+
+def test_each_of_a_runs_weights_has_older_ones_of_its_own(folder):
+    rows = [
+        make_row("mmc@best"),
+        make_row("mmc@best", weights_hash="newer"),
+        make_row("mmc@best", weights_hash="newer"),
+    ]
+    append_results(folder / "results.jsonl", rows)
+    own, best = read_runs([folder])
+    assert (own.notes, len(own.results)) == ((), 5)
+    assert best.notes == ("mmc@best: 1 rows of older weights are ignored (newest weights: newer).",)
+    assert len(best.results) == 1
+
+
+def test_the_name_of_a_folder_may_end_as_other_weights_do_and_change(folder):
+    renamed = folder.rename(folder.with_name("ours@best"))
+    append_results(renamed / "results.jsonl", [make_row("ours@best"), make_row("mmc@last"), make_row("ours@best@last")])
+    runs = read_runs([renamed])
+    assert [(run.name, [row.run for row in run.results]) for run in runs] == [
+        ("ours@best", ["ours@best"]),
+        ("ours@best@last", ["ours@best@last"]),
+    ]
+
+
+def test_where_only_other_weights_were_evaluated_they_tell_of_the_training(folder):
+    (folder / "results.jsonl").unlink()
+    append_results(folder / "results.jsonl", [make_row("mmc@best")])
+    run = read_run(folder)
+    assert (run.name, len(run.metrics), run.recipe["head"]) == ("mmc@best", 22, "mmc")
 
 
 def test_a_bare_file_gives_one_record_per_run(tmp_path):

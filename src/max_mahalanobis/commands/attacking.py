@@ -23,13 +23,14 @@ def evaluate(asked: options.Evaluate) -> None:
     from ..evaluation import UNLIMITED, evaluate_run
     from ..models import accelerated
     from ..processes import start_processes
-    from ..reports.reading import read_run
+    from ..reports.reading import read_runs
     from ..reports.tables import accuracy_tables, budget_tables
 
     _check(asked)
     device = use(asked.machine, mps=False)
     run = open_run(asked.run)
-    model = load_classifier(run)
+    weights = _weights(asked.weights, run)
+    model = load_classifier(run, weights)
     split = load_split(asked, run)
     cases = _cases(asked, run)
     together = start_processes(asked.devices, device, threads=asked.machine.threads)
@@ -43,6 +44,7 @@ def evaluate(asked: options.Evaluate) -> None:
             split,
             cases=cases,
             curve=asked.curve,
+            weights=weights,
             split_name=asked.split,
             batch_size=asked.batch_size,
             seed=asked.seed,
@@ -50,7 +52,7 @@ def evaluate(asked: options.Evaluate) -> None:
             progress=show,
         )
     if first:
-        record = replace(read_run(run.path), results=rows)
+        (record,) = (replace(r, results=rows) for r in read_runs([run.path]) if r.name == rows[0].run)
         print_tables([*accuracy_tables([record]), *budget_tables([record])])
         print_reading([record])
 
@@ -62,6 +64,18 @@ def _check(asked: options.Evaluate) -> None:
     for name, value in (("images", asked.images), ("batch-size", asked.batch_size), ("devices", asked.devices)):
         if value < 1:
             raise UserError(f"--{name} {value} must be at least 1")
+
+
+def _weights(given: str | None, run: "Run") -> str | int | None:
+    """The weights of the run that are asked for, which must be there: best, last, or an epoch's."""
+    if given is None:
+        return None
+    there = [name for name in ("best", "last") if run.checkpoint_file(name).exists()] + run.kept_epochs
+    for which in there:
+        if str(which) == given:
+            return which
+    remedy = f"choose from {', '.join(map(str, there))}" if there else "it keeps its own alone, leave --weights out"
+    raise UserError(f"--weights {given}: {run.path} has no such weights: {remedy} (mmc train --keep N keeps N epochs)")
 
 
 def _cases(asked: options.Evaluate, run: "Run") -> "list[tuple[str | Suite, ThreatModel]]":

@@ -31,6 +31,7 @@ def evaluate_run(
     *,
     cases: Sequence[tuple[str | Suite, ThreatModel]],
     curve: bool = False,
+    weights: str | int | None = None,
     split_name: str = "test",
     batch_size: int = 256,
     seed: int = 0,
@@ -43,13 +44,16 @@ def evaluate_run(
     budgets, for accuracy against budget; its rows are recorded too and not returned. What a killed evaluation had
     found is in the run's journal and is not attacked again. In a process group the images are shared
     (`evaluate_shared`), every process returns all rows, and the first one writes. Pictures are of the first threat.
+
+    Where `model` has other `weights` of the run than its own (see `Run.checkpoint_file`), the rows say so in the run's
+    name, "NAME@best" or "NAME@epoch-3", and the pictures stay those of its own weights.
     """
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
     settings = {
         "batch_size": batch_size,
         "seed": seed,
         "device": next(model.parameters()).device,
-        "names": {"run": run.name, "data": run.recipe.data, "split": split_name},
+        "names": {"run": name_of(run, weights), "data": run.recipe.data, "split": split_name},
         "faster": faster,
         "journal": Journal(run.journal, name=str(rank)),
         "progress": progress,
@@ -61,8 +65,16 @@ def evaluate_run(
     if rank == 0:
         append_results(run.results_file, [row for some in rows for row in some])
         settings["journal"].close()
-        _write_pictures(run, collect_pictures(model, split, threat=threats[0], seed=seed))
+        if weights is None:
+            _write_pictures(run, collect_pictures(model, split, threat=threats[0], seed=seed))
     return [row for some in rows[: len(cases)] for row in some]
+
+
+def name_of(run: Run, weights: str | int | None) -> str:
+    """What rows call a run, or other weights of it."""
+    if weights is None:
+        return run.name
+    return f"{run.name}@{weights if isinstance(weights, str) else f'epoch-{weights}'}"
 
 
 def _shares(threats: Sequence[ThreatModel]) -> list[ThreatModel]:

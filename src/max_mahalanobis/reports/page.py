@@ -34,13 +34,14 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files(__package__) / "page.html").read_text(encoding="utf-8"))
     tables = every_table(runs)
+    trained = [run for run in runs if not run.shares_training]
     return template.render(
         title=title,
         narrow=narrow,
         take_away=take_away(runs),
         verdicts=[verdict_on(run) for run in runs if run.audit is not None],
         notes=[note for run in runs for note in run.notes],
-        trained=recipe_table(runs),
+        trained=recipe_table(trained),
         accuracy=_once([*tables["accuracy"], *tables["budgets"]]),
         pairs=tables["pairs"],
         unions=_once(tables["unions"]),
@@ -52,8 +53,8 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         features=_drawn(features_drawing(run, f"features{number}") for number, run in enumerate(runs)),
         examples=_drawn(examples_drawing(run, f"examples{number}") for number, run in enumerate(runs)),
         costs=_once(tables["costs"]),
-        recipes=[(run.name, _toml(run.recipe)) for run in runs if run.recipe is not None],
-        missing=missing(runs),
+        recipes=[(run.name, _toml(run.recipe)) for run in trained if run.recipe is not None],
+        missing=missing(trained),
         versions=sorted({row.version for run in runs for row in run.results}),
         num_rows=sum(len(run.results) for run in runs),
     )

@@ -1,6 +1,7 @@
 """What a run left on disk, read back as one record."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..recipe import read_toml
 from ..results import AttackResult, read_results
 
 AUDIT_SCHEMA = 1  # the newest form of audit.json that is understood
+OTHER_WEIGHTS = re.compile(r"@(best|last|epoch-\d+)$")  # at the end of a row's run: as `Run.checkpoint_file` names them
 EVALUATE_FIRST = "run `mmc evaluate` on it first"
 
 
@@ -27,6 +29,8 @@ class RunRecord:
     pictures: dict[str, np.ndarray] | None
     notes: tuple[str, ...] = ()
     audit: dict | None = None
+    shares_training: bool = False
+    """Of other weights of a training (`mmc evaluate --weights`) that the record before it tells of."""
 
     @property
     def facts(self) -> dict:
@@ -41,12 +45,12 @@ class RunRecord:
 
 
 def read_run(path: Path) -> RunRecord:
-    """The run in a folder, or the only run in a bare `.jsonl` of result rows.
+    """The run in a folder, or the only run in a bare `.jsonl` of result rows; other weights of the run are left out.
 
     Raises:
         UserError: it is not a run, a line is damaged, there are no rows, or the file holds several runs.
     """
-    runs = _read(Path(path))
+    runs = [run for run in _read(Path(path)) if not run.shares_training]
     if len(runs) > 1:
         names = ", ".join(run.name for run in runs)
         raise UserError(f"{path} holds {len(runs)} runs ({names}): read it with read_runs")
@@ -54,7 +58,10 @@ def read_run(path: Path) -> RunRecord:
 
 
 def read_runs(paths: Sequence[Path]) -> list[RunRecord]:
-    """The runs in folders and `.jsonl` files, in the order given; a name used twice is told apart by its path."""
+    """The runs in folders and `.jsonl` files, in the order given; a name used twice is told apart by its path.
+
+    Other weights of a run that were evaluated (NAME@best) follow it, each as a record of its own.
+    """
     found = {Path(path).resolve(): Path(path) for path in paths}
     runs = [(path, run) for path in found.values() for run in _read(path)]
     names = [run.name for _, run in runs]
@@ -63,7 +70,7 @@ def read_runs(paths: Sequence[Path]) -> list[RunRecord]:
 
 def _read(path: Path) -> list[RunRecord]:
     if path.is_dir():
-        return [_read_folder(path)]
+        return _read_folder(path)
     if not path.exists():
         raise UserError(f"there is no {path}: give a run folder made by `mmc train`, or a .jsonl of result rows")
     rows = read_results(path)
@@ -73,23 +80,34 @@ def _read(path: Path) -> list[RunRecord]:
     return [_record(name, [row for row in rows if row.run == name]) for name in names]
 
 
-def _read_folder(folder: Path) -> RunRecord:
+def _read_folder(folder: Path) -> list[RunRecord]:
+    """The run's own weights, where they were evaluated, then others of it."""
     recipe, results = folder / "recipe.toml", folder / "results.jsonl"
     if not recipe.exists() and not results.exists():
         raise UserError(f"{folder} is not a run folder (it has no recipe.toml): give one that `mmc train` made")
     rows = read_results(results)
     if not rows:
         raise UserError(f"{folder} holds no results: {EVALUATE_FIRST}")
-    record = _record(folder.resolve().name, rows)
-    audit, note = _read_audit(folder / "audit.json", record)
-    return replace(
-        record,
-        notes=(*record.notes, *note),
-        audit=audit,
-        recipe=read_toml(recipe) if recipe.exists() else None,
-        metrics=read_lines(folder / "metrics.jsonl", _parse_object),
-        pictures=_read_pictures(folder / "pictures.npz"),
-    )
+    name, toml = folder.resolve().name, read_toml(recipe) if recipe.exists() else None
+    weights = [_weights_of(row.run, name) for row in rows]
+    records = []
+    for which in sorted(dict.fromkeys(weights), key=bool):  # those of the run itself, "", first
+        mine = [row for row, own in zip(rows, weights, strict=True) if own == which]
+        record = replace(_record(name + which, mine), recipe=toml, shares_training=bool(records))
+        if not records:
+            record = replace(record, metrics=read_lines(folder / "metrics.jsonl", _parse_object))
+        if not which:
+            audit, note = _read_audit(folder / "audit.json", record)
+            pictures = _read_pictures(folder / "pictures.npz")
+            record = replace(record, notes=(*record.notes, *note), audit=audit, pictures=pictures)
+        records.append(record)
+    return records
+
+
+def _weights_of(run: str, folder: str) -> str:
+    """Which weights a row's run name says after the run's own name, which may be another than the folder's by now."""
+    found = None if run == folder else OTHER_WEIGHTS.search(run)
+    return found[0] if found else ""
 
 
 def _read_audit(path: Path, record: RunRecord) -> tuple[dict | None, tuple[str, ...]]:
