@@ -122,7 +122,7 @@ def test_tables_for_machines_stand_on_stdout_alone(done):
     told = json.loads(done["report named --table json"]["out"])
     assert told["tables"]["accuracy"][0]["rows"][0][0]["text"] == "named"
     lines = list(csv.DictReader(done["report named --table csv --quiet"]["out"].splitlines()))
-    assert {line["section"] for line in lines} == {"accuracy", "unions", "costs"}
+    assert {line["section"] for line in lines} == {"trainings", "accuracy", "unions", "costs"}
     latex = done["report named --table latex"]
     assert latex["out"].startswith(r"\begin{table}")
     assert latex["out"].endswith("\\end{table}\n")

@@ -98,6 +98,18 @@ def make_metrics(loss=8.0, best=0.95):
     return [*lines, {"event": "end"}]
 
 
+def make_fight(best=12, last=0.68, peak=0.713, epochs=20):
+    """Metrics as the trainer writes them of a training against an adversary: robust accuracy peaks at epoch `best`."""
+    lines = []
+    for epoch in range(epochs):
+        beyond = max(0, epoch + 1 - best) / max(1, epochs - best)
+        robust = peak - 0.02 * max(0, best - 1 - epoch) + (last - peak) * beyond
+        accuracies = {"validation_accuracy": 0.8 + 0.008 * epoch, "robust_validation_accuracy": robust}
+        speed = {"images_per_second": 1000.0 + epoch, "seconds": 1.5, "adversary_success": 0.5 - 0.01 * epoch}
+        lines.append({"epoch": epoch, "loss": 2.0 - 0.05 * epoch} | accuracies | speed)
+    return lines
+
+
 def make_recipe(**changes):
     facts = {
         "data_hash": "ab12", "published": True, "image_shape": [1, 8, 8], "num_classes": 10, "num_parameters": 26122,

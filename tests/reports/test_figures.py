@@ -18,7 +18,6 @@ from max_mahalanobis.reports.figures.canvas import visible
 from max_mahalanobis.reports.figures.centers import VIEW
 from max_mahalanobis.reports.figures.examples import amplified
 from max_mahalanobis.reports.figures.features import principal_plane
-from max_mahalanobis.reports.figures.training import epochs
 
 
 def drawings(run):
@@ -95,11 +94,6 @@ def test_color_images_are_drawn_too(mmc):
     drawing = examples_drawing(replace(mmc, pictures=pictures), "e")
     assert "says" in drawing.svg
     assert "the verdict changed on 2" in drawing.alt
-
-
-def test_an_epoch_trained_twice_counts_once():
-    lines = [{"event": "start"}, {"epoch": 2, "loss": 3.0}, {"epoch": 1, "loss": 4.0}, {"epoch": 2, "loss": 1.0}]
-    assert [(line["epoch"], line["loss"]) for line in epochs(lines)] == [(1, 4.0), (2, 1.0)]
 
 
 @pytest.mark.parametrize(("shape", "said"), [((2, 1), -1), ((1, 4), None), ((4, 2), 0), ((6, 3), 0), ((40, 30), 0)])

@@ -88,7 +88,7 @@ def test_a_note_stands_once_in_its_section_but_a_mark_is_explained_under_each_ta
 
 
 def test_a_table_wider_than_long_is_turned_and_one_named_by_two_columns_is_grouped(text):
-    assert text.count('<table class="turned">') == 3  # recipes, accuracy, costs
+    assert text.count('<table class="turned">') == 4  # recipes, trainings, accuracy, costs
     assert '<th scope="rowgroup" colspan="4"><span>sce-at</span></th>' in text
 
 

@@ -42,6 +42,7 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         verdicts=[verdict_on(run) for run in runs if run.audit is not None],
         notes=[note for run in runs for note in run.notes],
         trained=recipe_table(trained),
+        trainings=tables["trainings"],
         accuracy=_once([*tables["accuracy"], *tables["budgets"]]),
         pairs=tables["pairs"],
         unions=_once(tables["unions"]),

@@ -11,6 +11,7 @@ from .latex import as_latex
 from .pairs import pair_table
 from .recipes import recipe_table
 from .steps import steps_tables
+from .trainings import training_table
 from .unions import union_tables
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "pair_table",
     "recipe_table",
     "steps_tables",
+    "training_table",
     "union_tables",
 ]

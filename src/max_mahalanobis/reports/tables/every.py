@@ -9,13 +9,15 @@ from .cells import Table
 from .costs import cost_tables
 from .pairs import pair_table
 from .steps import steps_tables
+from .trainings import training_table
 from .unions import union_tables
 
 
 def every_table(runs: Sequence[RunRecord]) -> dict[str, list[Table]]:
-    """The tables made of result rows, in the order of the page; sections that have none are empty."""
-    paired = pair_table(runs)
+    """The tables of numbers, in the order of the page; sections that have none are empty."""
+    trained, paired = training_table(runs), pair_table(runs)
     return {
+        "trainings": [trained] if trained else [],
         "accuracy": accuracy_tables(runs),
         "budgets": budget_tables(runs),
         "pairs": [paired] if paired else [],
