@@ -107,6 +107,8 @@ class Train:
     """machines"""
     compile: bool = False
     """run the network through torch.compile: slow to start, faster where networks are large"""
+    log: Literal["none", "csv", "tensorboard"] = "none"
+    """also write every epoch's numbers into the run's folder logs/ (tensorboard needs the extra of that name)"""
     files: Annotated[Files, Flat] = field(default_factory=Files)
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 

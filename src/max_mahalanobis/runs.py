@@ -10,6 +10,7 @@ evaluation/          what an evaluation that was killed had found; the next one 
 audit.json           the verdict of `mmc audit`
 audit/               what audits found, batch by batch; the next one runs only what is missing
 state/               what `--resume` continues from
+logs/                the epochs again, for other programs (`--log`)
 """
 
 import contextlib
@@ -126,6 +127,7 @@ def create_run(path: Path, recipe: Recipe, trained_on: dict, *, overwrite: bool 
     for file in (run.weights_file, run.results_file, run.pictures_file, run.state_file, run.metrics_file):
         file.unlink(missing_ok=True)
     inside = (("evaluation", "*.jsonl"), ("audit", "*.jsonl"), ("checkpoints", "*.safetensors"))
+    inside += (("logs", "metrics.csv"), ("logs", "events.out.tfevents.*"))
     for file in (
         run.path / "audit.json",
         *(file for folder, kind in inside for file in (run.path / folder).glob(kind)),

@@ -37,7 +37,7 @@ def print_reading(runs: Sequence[RunRecord]) -> None:
 
 @contextmanager
 def training_progress(name: str, epochs: int, *, quiet: bool) -> Iterator[Callable[[dict], None]]:
-    """Shows loss, validation accuracy, images/s and the time left; takes the dicts that `train` reports."""
+    """Shows loss, validation accuracy, the adversary's success, images/s, time left; takes what `train` reports."""
     with _bar(quiet, "{task.fields[note]}") as bar:
         task = bar.add_task(name, total=epochs, note="starting")
         validation, spoke = "", time.monotonic()
@@ -45,7 +45,7 @@ def training_progress(name: str, epochs: int, *, quiet: bool) -> Iterator[Callab
         def show(event: dict) -> None:
             nonlocal validation, spoke
             if event["epoch_done"]:
-                validation = f", validation {100 * event['validation_accuracy']:.1f} %"
+                validation = _judged(event)
             done = event["epoch"] + (1 if event["epoch_done"] else event["step"] / event["steps"])
             note = f"loss {event['loss']:.4g}{validation}, {event['images_per_second']:,.0f} images/s"
             bar.update(task, completed=done, note=note)
@@ -81,6 +81,16 @@ def centers_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int],
     with _bar(quiet, "stages") as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _judged(event: dict) -> str:
+    """What validation says of an epoch: clean, and where training fights an adversary robust, and how often it won."""
+    said = f", validation {100 * event['validation_accuracy']:.1f} %"
+    if event.get("robust_validation_accuracy") is not None:
+        said += f" ({100 * event['robust_validation_accuracy']:.1f} robust)"
+    if event.get("adversary_success") is not None:
+        said += f", fooled {100 * event['adversary_success']:.0f} %"
+    return said
 
 
 def _bar(quiet: bool, note: str) -> Progress:

@@ -93,3 +93,8 @@ def test_the_page_has_the_table_and_the_gap(fought):
     assert "<span>Trainings</span>" in text
     assert "a gap of 3.3 points" in text
     assert "adversary fools" in text
+
+
+def test_a_loss_that_stays_within_one_power_of_ten_still_has_numbers_on_its_axis(fought):
+    ticks = {"1.2", "1.4", "1.6", "1.8"}  # of a loss that falls from 2 to 1.05
+    assert ticks <= {part.text for part in ET.fromstring(training_drawing([fought]).svg).iter() if part.text}

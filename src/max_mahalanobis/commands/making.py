@@ -8,8 +8,9 @@ from .. import options
 from ..errors import UserError
 from ..files import write_atomically
 from ..recipe import check_seed, describe_adversary
-from ..runs import check_free, create_run, facts_of, open_run, read_metrics
+from ..runs import Run, check_free, create_run, facts_of, open_run, read_metrics
 from ..terminal import centers_progress, training_progress
+from .logs import epoch_log
 from .machine import load_data, use
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from ..data import Dataset
     from ..recipe import Recipe
-    from ..runs import Run
 
 
 def quickstart(asked: options.Quickstart) -> None:
@@ -64,6 +64,7 @@ def train(asked: options.Train) -> None:
     recipe, first = fill_defaults(asked.recipe), is_first()
     resume = asked.resume and asked.out.exists()
     if first:
+        log = epoch_log(asked.log, Run(asked.out))  # refused before anything is written
         data = _open_or_create(asked, recipe, resume=resume)
         if recipe.adversary != "none":
             print(f"adversary: {describe_adversary(vars(recipe))}; {recipe.threat} eps {recipe.eps:.6g}")
@@ -85,7 +86,7 @@ def train(asked: options.Train) -> None:
             fabric=together,
             keep=asked.keep,
             compile=asked.compile,
-            progress=show,
+            progress=(lambda event: (show(event), log(event))) if first else show,
         )
     if first:
         print(f"trained {run.path}{_validated(run)}")

@@ -32,7 +32,8 @@ def training_drawing(runs: Sequence[RunRecord], key: str = "training") -> Drawin
             _accuracy(accuracies, judged(lines, CLEAN), CLEAN, look)
             _accuracy(accuracies, judged(lines, ROBUST), ROBUST, look | {"linestyle": "--"})
             _mark_ends(accuracies, lines, color_of(number))
-        if all(line["loss"] > 0 for _, _, lines in known for line in lines):
+        values = [line["loss"] for _, _, lines in known for line in lines]
+        if min(values) > 0 and max(values) >= 10 * min(values):  # within one power of ten no tick would have a number
             losses.set_yscale("log")
             losses.yaxis.set_major_formatter("{x:g}")  # the default one writes 10^n in TeX
             losses.yaxis.set_minor_formatter("")
@@ -59,8 +60,8 @@ def _mark_ends(axes: Axes, lines: Sequence[dict], color: str) -> None:
     found = ends(lines)
     if found is None or found[0] != ROBUST:
         return
-    by, *two = found
-    for line, marker, size in zip(two, (BEST, LAST), (13, 6), strict=True):
+    by, best, last = found
+    for line, marker, size in [(last, LAST, 6)] * (best is not last) + [(best, BEST, 13)]:
         edge = {"markeredgecolor": "white", "markeredgewidth": 0.7, "zorder": 4}
         axes.plot([counted(line)], [100 * line[by]], marker, color=color, markersize=size, **edge)
 
