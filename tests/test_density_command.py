@@ -100,6 +100,7 @@ def test_the_page_draws_the_course_and_says_how_a_run_without_one_gets_it(told):
     assert "<h2>Density over the course of training</h2>" in page
     assert "Of sce only the two ends are there: `mmc train --keep 10`" in page
     mmc = read(told)[0]
+    assert "Images at each point: 300 (train), 300 (test), at most." in page
     assert "--keep" not in course_drawing([mmc]).caption
     first, last = (mmc["course"][place]["splits"]["test"]["scale_free"] for place in (0, -1))
     assert f"mmc: from {first:.1f} to {last:.1f} over 6 epochs." in course_drawing([mmc]).alt
@@ -118,11 +119,13 @@ def test_the_best_weights_stand_at_their_own_epoch_not_at_the_end(runs, tmp_path
 def test_where_the_weights_do_not_say_their_epoch_the_checkpoint_of_their_name_does(runs, tmp_path):
     shutil.copytree(runs[1], tmp_path / "sce")
     run = open_run(tmp_path / "sce")
+    final = load_classifier(run).state_dict()
+    save_tensors(run.weights_file, final, {"recipe": run.recipe.fingerprint})
     assert densities.epochs_of_weights(run) == EPOCHS
     header = {"recipe": run.recipe.fingerprint, "epoch": "5"}
-    save_tensors(run.checkpoint_file("best"), load_classifier(run).state_dict(), header)
+    save_tensors(run.checkpoint_file("best"), final, header)
     assert densities.epochs_of_weights(run) == EPOCHS  # this run's weights are the last ones
-    save_tensors(run.checkpoint_file("last"), load_classifier(run).state_dict(), header)
+    save_tensors(run.checkpoint_file("last"), final, header)
     assert densities.epochs_of_weights(run) == 5  # it stopped early
 
 

@@ -90,8 +90,8 @@ def _record(run: Run, model: Classifier, data: Dataset, images: int, convention:
         {"epochs": epochs, "splits": core_record(state.to(device), few, num_classes=data.num_classes)}
         for epochs, state in weights_over_training(run, model)
     ]
-    kept = {"course": course, "kept_epochs": run.kept_epochs}
-    return {"head": run.recipe.head, "data": run.recipe.data} | record | kept
+    about = {"course_images": {name: len(split.labels) for name, split in few.items()}, "kept_epochs": run.kept_epochs}
+    return {"head": run.recipe.head, "data": run.recipe.data} | record | {"course": course} | about
 
 
 def _line(record: dict) -> str:

@@ -116,7 +116,8 @@ def course_drawing(records: Sequence[dict]) -> Drawing:
         caption = (
             "The ball that holds half of a class: the median over classes, and as thin lines the classes of the "
             f"{_splits(records)[-1]} split; before training, after each epoch whose weights the run kept, and for the "
-            f"weights it ends with. {_without_course(records)}{_centers(records)} {SCALE_NOTE}"
+            f"weights it ends with. {_course_counts(records)} {_without_course(records)}{_centers(records)} "
+            f"{SCALE_NOTE}"
         )
         title = "Density over the course of training"
         return render(figure, "course", f"{title}. {_course_said(records)}", caption, title)
@@ -245,6 +246,12 @@ def _course_said(records: Sequence[dict]) -> str:
 def _along(record: dict, split: str, key: str) -> list:
     """One of the numbers of the core, at each point of the course."""
     return [step["splits"][split][key] for step in record["course"]]
+
+
+def _course_counts(records: Sequence[dict]) -> str:
+    """From how many images: fewer than for the other drawings, so that the densities are lower too."""
+    most = {split: max(record["course_images"][split] for record in records) for split in _splits(records)}
+    return f"Images at each point: {', '.join(f'{count:,} ({split})' for split, count in most.items())}, at most."
 
 
 def _without_course(records: Sequence[dict]) -> str:
