@@ -44,6 +44,10 @@ def training_progress(name: str, epochs: int, *, quiet: bool) -> Iterator[Callab
 
         def show(event: dict) -> None:
             nonlocal validation, spoke
+            if "event" in event:
+                say(f"{name}: {event['event']}", quiet=quiet)
+            if "loss" not in event:
+                return
             if event["epoch_done"]:
                 validation = _judged(event)
             done = event["epoch"] + (1 if event["epoch_done"] else event["step"] / event["steps"])

@@ -18,11 +18,6 @@ _HOME = {
     "AUGMENTATIONS": "augmentation",
     "Dataset": "sources",
     "augment": "augmentation",
-    "Batch": "standin",
-    "prepare": "standin",
-    "batches": "standin",
-    "join": "standin",
-    "load_extra": "standin",
     "load_dataset": "sources",
 }
 

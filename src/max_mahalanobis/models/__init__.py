@@ -64,7 +64,3 @@ def _head_settings(recipe: Recipe) -> dict:
     """What a recipe says about its head; None is the head's own default."""
     values = {name: getattr(recipe, name) for name in settings_of(recipe.head)}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def load_pretrained(model, path):
-    raise NotImplementedError

@@ -123,7 +123,7 @@ class Loop:
             self._zero()
             said = f"out of memory: batches are worked through in {self.parts} parts from here on"
             self.events.append({"event": "out of memory", "epoch": epoch, "parts": self.parts})
-            self.show({"event": said})
+            self.show({"event": said, "epoch_done": False})
         self._move()
         return counted
 
