@@ -58,12 +58,14 @@ def norms_left(model: nn.Module) -> int:
 
 @pytest.mark.parametrize("head", ["softmax", "mmc"])
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.usefixtures("narrow")
 def test_a_folded_copy_has_the_models_logits_and_input_gradients(name, head):
-    model = lived(build(Recipe(model=name, head=head, blocks=1, dim=12), SHAPE, 4))
-    assert_same(folded(model), model, images(), **EXACT)
+    model = lived(build(Recipe(model=name, head=head, blocks=1, dim=12), (3, 10, 10), 4))
+    x = torch.rand(6, 3, 10, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert_same(folded(model), model, x, **EXACT)
     with torch.no_grad():
-        torch.testing.assert_close(folded(model)(images()), model(images()), **EXACT)
-    model, x = model.float(), images(dtype=torch.float32)
+        torch.testing.assert_close(folded(model)(x), model(x), **EXACT)
+    model, x = model.float(), x.float()
     logits = model(x)
     torch.testing.assert_close(folded(model)(x) / logits.abs().max(), logits / logits.abs().max(), rtol=0, atol=1e-5)
 
@@ -82,6 +84,14 @@ def test_all_batchnorms_of_basic_blocks_are_folded_and_those_before_activations_
     model = build(Recipe(model="resnet_v2", blocks=2), SHAPE, 10)
     assert norms_left(folded(model)) == 5 + 1  # one opens each block but the first, one is the last
     assert norms_left(model) == 6 + 1 + 2 * 6
+
+
+@pytest.mark.parametrize(("name", "left"), [("resnet18", 0), ("preact_resnet18", 8), ("wide_resnet28_10", 3 - 1 + 1)])
+@pytest.mark.usefixtures("narrow")
+def test_in_preactivated_blocks_the_norms_behind_a_sum_stay(name, left):
+    copied = folded(build(Recipe(model=name), (3, 10, 10), 4))
+    assert copied.pairs is not None
+    assert norms_left(copied) == left
 
 
 def test_the_copy_is_frozen_and_the_model_is_left_as_it_was():

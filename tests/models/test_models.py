@@ -7,11 +7,21 @@ from max_mahalanobis.models import MODELS, build, he_normal_, mean_image
 from max_mahalanobis.models.paper_resnets import ResNetV1
 from max_mahalanobis.recipe import Recipe
 
-SHAPES = {"mlp": (1, 8, 8), "small_cnn": (3, 13, 9), "resnet_v1": (3, 12, 12), "resnet_v2": (1, 9, 12)}
+SHAPES = {
+    "mlp": (1, 8, 8),
+    "small_cnn": (3, 13, 9),
+    "resnet_v1": (3, 12, 12),
+    "resnet_v2": (1, 9, 12),
+    "resnet18": (3, 9, 12),
+    "preact_resnet18": (1, 13, 9),
+    "wide_resnet28_10": (3, 12, 7),
+    "wide_resnet34_10": (1, 5, 9),
+}
 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("head", ["softmax", "mmc"])
+@pytest.mark.usefixtures("narrow")
 def test_every_model_takes_gray_or_color_of_odd_sizes_and_a_batch_of_one(name, head):
     model = build(Recipe(model=name, head=head, blocks=1, dim=12), SHAPES[name], 3).eval()
     x = torch.rand(1, *SHAPES[name])
@@ -69,6 +79,7 @@ def test_kerass_padding_changes_no_weight_and_no_shape_but_the_features():
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.usefixtures("narrow")
 def test_features_are_linear_so_they_can_be_negative(name):
     features = build(Recipe(model=name, blocks=1), (1, 12, 12), 10).eval().features(torch.rand(20, 1, 12, 12))
     assert (features < 0).any()
@@ -107,7 +118,7 @@ def test_the_seed_alone_decides_the_weights():
     torch.testing.assert_close(build(Recipe(seed=3), (1, 8, 8), 10).backbone.layers[1].weight, first, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["small_cnn", "resnet_v1", "resnet_v2"])
+@pytest.mark.parametrize("name", ["small_cnn", "resnet_v1", "resnet_v2", "resnet18", "wide_resnet34_10"])
 def test_images_too_small_for_a_network_are_refused(name):
     with pytest.raises(UserError, match="needs images of at least . x . pixels, got 3 x 9: use mlp"):
         build(Recipe(model=name), (1, 3, 9), 3)

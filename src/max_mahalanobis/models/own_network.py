@@ -44,15 +44,7 @@ def with_head(
     Raises:
         UserError: there is no linear layer (of that name), or `dim` is another than what is there without `linear`.
     """
-    inside = dict(list(network.named_modules())[1:])
-    name = last or next((name for name in reversed(inside) if isinstance(inside[name], nn.Linear)), "")
-    old = inside.get(name)
-    if not isinstance(old, nn.Linear):
-        found = "no linear layer inside" if old is None else f"{type(old).__name__} at {name!r}"
-        raise UserError(
-            f"{type(network).__name__} has {found}: name the nn.Linear to replace with last=, or make the network "
-            "return features and use Classifier(network, head)"
-        )
+    name, old = last_linear(network, last)
     dim = old.in_features if dim is None else dim
     if not linear and dim != old.in_features:
         raise UserError(
@@ -62,3 +54,21 @@ def with_head(
     new = nn.Linear(old.in_features, dim, device=old.weight.device, dtype=old.weight.dtype)
     network.set_submodule(name, new if linear else nn.Identity())
     return Classifier(network, made.to(old.weight.device, old.weight.dtype), normalize=normalize)
+
+
+def last_linear(network: nn.Module, name: str | None = None) -> tuple[str, nn.Linear]:
+    """The linear layer of a name, or the last one, with its name.
+
+    Raises:
+        UserError: there is none (of that name).
+    """
+    inside = dict(list(network.named_modules())[1:])
+    name = name or next((name for name in reversed(inside) if isinstance(inside[name], nn.Linear)), "")
+    layer = inside.get(name)
+    if not isinstance(layer, nn.Linear):
+        found = "no linear layer inside" if layer is None else f"{type(layer).__name__} at {name!r}"
+        raise UserError(
+            f"{type(network).__name__} has {found}: name the nn.Linear to replace with last=, or make the network "
+            "return features and use Classifier(network, head)"
+        )
+    return name, layer

@@ -79,7 +79,7 @@ class ResNetV1(nn.Module):
 
     def __init__(self, image_shape: tuple[int, int, int], *, blocks: int = 5, dim: int = 64, padding: str = "torch"):
         super().__init__()
-        _check_size("resnet_v1", image_shape)
+        check_size("resnet_v1", image_shape)
         one_of("padding", padding, ("torch", "keras"))
         self.dim = dim
         layers: list[nn.Module] = [_convolution(image_shape[0], 16, 3), _batchnorm(16), nn.ReLU()]
@@ -105,7 +105,7 @@ class ResNetV2(nn.Module):
 
     def __init__(self, image_shape: tuple[int, int, int], *, blocks: int = 5, dim: int = 256):
         super().__init__()
-        _check_size("resnet_v2", image_shape)
+        check_size("resnet_v2", image_shape)
         self.dim = dim
         layers: list[nn.Module] = [_convolution(image_shape[0], 16, 3), _batchnorm(16), nn.ReLU()]
         inputs = 16
@@ -124,12 +124,14 @@ class ResNetV2(nn.Module):
         return self.to_features(self.layers(x))
 
 
+def check_size(name: str, image_shape: tuple[int, int, int], *, least: int = 5) -> None:
+    """Refuse images that would be halved to one pixel: BatchNorm has no variance of one value."""
+    if min(image_shape[1:]) < least:
+        raise UserError(
+            f"{name} needs images of at least {least} x {least} pixels, got {image_shape[1]} x {image_shape[2]}: "
+            "use mlp"
+        )
+
+
 def _pooled_linear(channels: int, dim: int) -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, dim))
-
-
-def _check_size(name: str, image_shape: tuple[int, int, int]) -> None:
-    if min(image_shape[1:]) < 5:  # smaller ones end at one pixel, and BatchNorm has no variance of one value
-        raise UserError(
-            f"{name} needs images of at least 5 x 5 pixels, got {image_shape[1]} x {image_shape[2]}: use mlp"
-        )
