@@ -9,16 +9,34 @@ from typing import TYPE_CHECKING
 from .catalogue import SOURCES, default_eps
 
 if TYPE_CHECKING:  # what a reader or an editor follows; at run time __getattr__ does the same, later
-    from .augmentation import AUGMENTATIONS, augment
+    from .augmentation import AUGMENTATIONS, Batch, augment, prepare
+    from .extra import batches, join, load_extra
     from .sources import Dataset, load_dataset
 
-__all__ = ["AUGMENTATIONS", "SOURCES", "Dataset", "augment", "default_eps", "load_dataset"]
+__all__ = [
+    "AUGMENTATIONS",
+    "SOURCES",
+    "Batch",
+    "Dataset",
+    "augment",
+    "batches",
+    "default_eps",
+    "join",
+    "load_dataset",
+    "load_extra",
+    "prepare",
+]
 
 _HOME = {
     "AUGMENTATIONS": "augmentation",
+    "Batch": "augmentation",
     "Dataset": "sources",
     "augment": "augmentation",
+    "batches": "extra",
+    "join": "extra",
     "load_dataset": "sources",
+    "load_extra": "extra",
+    "prepare": "augmentation",
 }
 
 

@@ -7,7 +7,9 @@ import numpy as np
 from ...errors import UserError
 from .arrays import Arrays, check_labels, check_pair, check_splits, one_line
 
-_TEST_KEYS = (("x_test", "y_test"), ("x", "y"), ("test_images", "test_labels"), ("images", "labels"))
+_TEST_TRAIN_KEYS = (("x_train", "y_train"), ("x", "y"), ("image", "label"), ("images", "labels"))
+_KEYS = (("x_test", "y_test"), ("x", "y"), ("test_images", "test_labels"), ("images", "labels"))
+_TRAIN_KEYS = (("x_train", "y_train"), ("x", "y"), ("image", "label"), ("images", "labels"))
 _KEYS = (("x_train", "y_train", "x_test", "y_test"), ("images", "labels", "test_images", "test_labels"))
 
 
@@ -30,9 +32,17 @@ def read_npz(path: Path) -> tuple[Arrays, Arrays, int]:
 
 def read_test_images(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels to judge a model by: `x_test, y_test`, or `x, y`; the shapes and ranges of `read_npz`."""
-    (x_name, x), (y_name, y) = _arrays(path, _TEST_KEYS)
-    arrays = Arrays(_images(path, x_name, x), _labels(path, y_name, y))
-    check_pair(f"{path}: {x_name}, {y_name}", *arrays)
+    return _pair(path, *_arrays(path, _TEST_KEYS))
+
+
+def read_training_images(path: Path) -> Arrays:
+    """Images and labels to learn from besides others: `x_train, y_train`; `x, y`; `image, label`; `images, labels`."""
+    return _pair(path, *_arrays(path, _TRAIN_KEYS))
+
+
+def _pair(path: Path, images: tuple[str, np.ndarray], labels: tuple[str, np.ndarray]) -> Arrays:
+    arrays = Arrays(_images(path, *images), _labels(path, *labels))
+    check_pair(f"{path}: {images[0]}, {labels[0]}", *arrays)
     return arrays
 
 

@@ -1,27 +1,14 @@
-"""Random shifts, crops and flips of whole batches, drawn for each image from its own seed."""
-
-from collections.abc import Callable
+"""Random shifts, crops and flips of whole batches."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..draws import uniform
-from ..errors import one_of
-from ..types import as_pixels
+from ...draws import uniform
+from ...types import as_pixels
 
 _SHIFT = 0.1  # of the side, to either direction
 _PADDING = 4  # pixels
-
-
-def augment(images: Tensor, seeds: Tensor, *, kind: str) -> Tensor:
-    """Images (N, C, H, W), bytes or floats in [0, 1], as augmented floats in [0, 1] on the same device.
-
-    `seeds` holds one integer per image, the only source of its draws: the neighbours in the batch do not matter.
-    `kind` is a key of `AUGMENTATIONS`.
-    """
-    one_of("augmentation", kind, AUGMENTATIONS)
-    return AUGMENTATIONS[kind](images, seeds.to(images.device))
 
 
 def shift(images: Tensor, seeds: Tensor) -> Tensor:
@@ -53,12 +40,3 @@ def flip(images: Tensor, seeds: Tensor) -> Tensor:
     """Mirror left-right with probability 1/2 (type unchanged)."""
     flipped = uniform(seeds, 1, stream=1)[:, 0] < 0.5
     return torch.where(flipped[:, None, None, None], images.flip(3), images)
-
-
-AUGMENTATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "none": lambda images, seeds: as_pixels(images),
-    "shift": shift,
-    "shift_flip": lambda images, seeds: flip(shift(images, seeds), seeds),
-    "crop_flip": lambda images, seeds: as_pixels(flip(crop(images, seeds), seeds)),
-}
-"""Every augmentation by the recipe's name for it: (images, seeds) -> floats in [0, 1]."""

@@ -85,3 +85,24 @@ def test_a_shift_repeats_the_edges():
 def test_an_unknown_kind_lists_the_choices():
     with pytest.raises(UserError, match="unknown augmentation 'mixup': choose from none, shift"):
         augment(IMAGES, SEEDS, kind="mixup")
+
+
+def test_crop_flip_is_crop_then_a_mirror():
+    cropped, mirrored = augment(IMAGES, SEEDS, kind="crop"), augment(IMAGES, SEEDS, kind="crop_flip")
+    torch.testing.assert_close(flip(cropped, SEEDS), mirrored, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("none", [24.2196, -16.2197, -20.7805, 10.5371]),
+        ("shift", [24.0512, -14.5049, -19.3409, 11.3297]),
+        ("shift_flip", [24.0512, -14.5049, -19.2923, 11.3502]),
+        ("crop_flip", [9.1529, -8.8246, -11.9533, 23.3738]),
+    ],
+)
+def test_the_numbers_are_those_that_older_runs_were_trained_with(kind, expected):
+    ramp = torch.arange(4 * 3 * 8 * 8).remainder(251).to(torch.uint8).view(4, 3, 8, 8)
+    out = augment(ramp, torch.tensor([0, 1, 2**40, 2**62]), kind=kind)
+    sums = (out * torch.linspace(-1, 1, 192).view(3, 8, 8)).sum(dim=(1, 2, 3))
+    torch.testing.assert_close(sums, torch.tensor(expected), rtol=0, atol=1e-3)
