@@ -103,16 +103,27 @@ class Run:
 
 def facts_of(recipe: Recipe, data: "Dataset", data_dir: Path | None = None) -> dict:
     """What a run remembers under [trained_on]: facts, not choices. What cannot be built of them is refused here."""
-    from .models import build
+    from .data import load_extra
+    from .data.hashes import file_hash
+    from .models import build, load_pretrained
 
+    model, files = build(recipe, data.image_shape, data.num_classes), {}
+    if recipe.extra_data is not None:
+        load_extra(recipe.extra_data, data)
+        files["extra_data"] = file_hash(Path(recipe.extra_data).expanduser())
+    if recipe.pretrained is not None:
+        load_pretrained(model, recipe.pretrained)
+        files["pretrained"] = file_hash(Path(recipe.pretrained).expanduser())
     facts = {
-        "num_parameters": build(recipe, data.image_shape, data.num_classes).num_parameters,
+        "num_parameters": model.num_parameters,
         "image_shape": list(data.image_shape),
         "num_classes": data.num_classes,
         "class_names": list(data.class_names),
         "published": data.published,
         "hashes": data.hashes,
     }
+    if files:
+        facts["file_hashes"] = files  # of what the recipe names beside its data
     if recipe.data not in SOURCES:
         facts["data_path"] = str(Path(recipe.data).resolve())
     if data_dir is not None:

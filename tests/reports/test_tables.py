@@ -64,7 +64,7 @@ def test_costs_are_passes_per_image_and_seconds(mmc):
 def test_recipes_are_summed_up_where_they_are_known(mmc, sce_at):
     table = recipe_table([mmc, sce_at, run_of([make_row("bare")])])
     assert [row[0].text for row in table.rows] == ["mmc", "sce-at"]
-    assert (table.rows[1][4].text, table.rows[1][4].detail) == ("pgd-10 cross_entropy", "Linf eps 8/255")
+    assert (table.rows[1][4].text, table.rows[1][4].detail) == ("PGD-10 climbing cross_entropy", "Linf eps 8/255")
     assert table.rows[0][6].text == "26,122"
     assert recipe_table([run_of([make_row("bare")])]) is None
 

@@ -63,7 +63,8 @@ def epochs(folder):
 def stop(folder, number):
     """Train into `folder`, send a signal inside the third epoch or later, then tear a line of its metrics."""
     child = start(*TRAIN, folder)
-    while epochs(folder) < 2:
+    deadline = time.monotonic() + 60
+    while epochs(folder) < 2 and time.monotonic() < deadline:
         time.sleep(0.002)
     time.sleep(0.01)
     os.kill(child, number)

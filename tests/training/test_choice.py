@@ -8,8 +8,7 @@ import torch
 from max_mahalanobis.evaluation import weights_hash
 from max_mahalanobis.recipe import Recipe
 from max_mahalanobis.runs import create_run, facts_of, load_classifier, read_metrics
-from max_mahalanobis.training import fill_defaults, train
-from max_mahalanobis.training import trainer as home
+from max_mahalanobis.training import epochs, fill_defaults, train, trainer
 
 RECIPE = fill_defaults(Recipe(epochs=4, batch_size=400, adversary="fgsm", eps=0.05))
 
@@ -24,7 +23,7 @@ def judged(monkeypatch):
             hashes.append(weights_hash(model))
             return {"validation_accuracy": 0.5, "robust_validation_accuracy": curve[len(hashes) - 1]}
 
-        monkeypatch.setattr(home, "validate", validate)
+        monkeypatch.setattr(epochs, "validate", validate)
         return hashes
 
     return set_curve
@@ -87,14 +86,14 @@ def test_what_is_kept_is_the_average_where_one_is_asked_for(tmp_path, digits):
 
 def test_a_batch_that_does_not_fit_is_worked_through_in_parts(digits, monkeypatch):
     recipe = dataclasses.replace(RECIPE, adversary="none", epochs=1)
-    whole, forward, events = train(recipe, digits, device="cpu"), home.RobustLoss.forward, []
+    whole, forward, events = train(recipe, digits, device="cpu"), trainer.RobustLoss.forward, []
 
     def small(self, batch, x_adv):
         if len(batch.labels) > 150:
             raise torch.OutOfMemoryError("out of memory")
         return forward(self, batch, x_adv)
 
-    monkeypatch.setattr(home.RobustLoss, "forward", small)
+    monkeypatch.setattr(trainer.RobustLoss, "forward", small)
     parts = train(recipe, digits, device="cpu", progress=events.append)
     assert [event["event"] for event in events if "event" in event] == [
         "out of memory: batches are worked through in 2 parts from here on",
@@ -107,7 +106,7 @@ def test_memory_that_is_short_for_a_single_image_is_an_error(digits, monkeypatch
     def never(self, batch, x_adv):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(home.RobustLoss, "forward", never)
+    monkeypatch.setattr(trainer.RobustLoss, "forward", never)
     with pytest.raises(torch.OutOfMemoryError):
         train(dataclasses.replace(RECIPE, adversary="none", epochs=1, batch_size=8), digits, device="cpu")
 
@@ -122,6 +121,6 @@ def test_gradients_are_shortened_to_the_norm_asked_for(digits):
     settings = {"adversary": "none", "epochs": 1, "optimizer": "sgd", "batch_size": 5000, "schedule": "constant"}
     recipe = dataclasses.replace(RECIPE, learning_rate=1.0, clip_norm=1e-3, **settings)
     after = train(recipe, digits, device="cpu").state_dict()
-    before = home.build(recipe, digits.image_shape, 10).state_dict()
+    before = trainer.build(recipe, digits.image_shape, 10).state_dict()
     moved = sum((after[name] - before[name]).square().sum() for name in after if name != "normalize.mean") ** 0.5
     assert moved.item() == pytest.approx(1e-3, rel=1e-2)

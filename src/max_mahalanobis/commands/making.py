@@ -104,6 +104,8 @@ def _open_or_create(asked: options.Train, recipe: "Recipe", *, resume: bool) -> 
     facts = facts_of(recipe, data, asked.files.data_dir)  # refuses what cannot be built
     if resume and facts["hashes"] != remembered.get("hashes"):
         raise UserError(f"{recipe.data}: not the data {asked.out} was trained on, give those (see --data-dir)")
+    if resume and facts.get("file_hashes") != remembered.get("file_hashes"):
+        raise UserError(f"--extra-data or --pretrained is not the file {asked.out} began with: give that one")
     if not resume:
         create_run(asked.out, recipe, facts, overwrite=asked.overwrite)
     return data

@@ -56,7 +56,8 @@ class Recipe:
     padding: Literal["torch", "keras"] = "torch"
     """where resnet_v1 pads before it halves an even side: on all sides, or right and below alone, as the authors'"""
     dim: int | None = None
-    """number of features (the model's own: 64; resnet_v2 256)"""
+    """number of features (the model's own: 64; resnet_v2 256; ResNet-18s 512, wide ResNets 640; of libraries what they
+    pool; another number adds a linear layer)"""
     normalization: Literal["pixel_mean", "none"] = "pixel_mean"
     """what the classifier does to pixels first: subtract the training mean image, as in the paper, or nothing"""
     initialization: Literal["he_normal", "torch"] = "he_normal"

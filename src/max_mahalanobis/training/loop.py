@@ -98,7 +98,8 @@ class Loop:
     def _batches(self, epoch: int) -> list[Tensor]:
         """The epoch's rows, batch by batch: they depend on the seed and the epoch alone."""
         recipe, count = self.recipe, len(self.split.labels) - self.num_own
-        rows = batches(self.num_own, count, recipe.batch_size, recipe.extra_share, seed=recipe.seed, epoch=epoch)
+        shape = {"batch_size": recipe.batch_size, "extra_share": recipe.extra_share}
+        rows = batches(self.num_own, count, **shape, seed=recipe.seed, epoch=epoch)
         return [each.to(self.split.labels.device) for each in rows]
 
     def _prepared(self, rows: Tensor, epoch: int) -> tuple[Batch, Tensor]:

@@ -1,6 +1,5 @@
 """How fast to learn, and when: optimizers, schedules, and the defaults that go with other choices."""
 
-import inspect
 import math
 from dataclasses import fields, replace
 
@@ -10,7 +9,7 @@ from ..data import default_eps
 from ..errors import UserError
 from ..heads import HEADS, no_setting, settings_of
 from ..losses import CONVENTIONS
-from ..models import MODELS, Classifier, weight_decay_groups
+from ..models import Classifier, default_dim, weight_decay_groups
 from ..recipe import Recipe
 from .robust_loss import WEIGHTS
 
@@ -36,7 +35,7 @@ def fill_defaults(recipe: Recipe) -> Recipe:
     """
     filled = _head_defaults(recipe)
     if recipe.dim is None:
-        filled["dim"] = inspect.signature(MODELS[recipe.model]).parameters["dim"].default
+        filled["dim"] = default_dim(recipe)
     if recipe.learning_rate is None:
         filled["learning_rate"] = LEARNING_RATES[recipe.optimizer] / _steepness(recipe)
     if recipe.adversary != "none" and recipe.eps is None:
