@@ -1,7 +1,7 @@
-"""The command line: `mmc quickstart | centers | train | evaluate | audit | report | density | plan | import-keras`.
+"""The command line: `mmc`, then train, evaluate, sweep, ... (`options.COMMANDS` has them all).
 
-Results go to stdout, progress to stderr. Exit codes: 0 done, 1 failed (training diverged, an internal error),
-2 something the user can put right, 130 Ctrl-C, 141 the reader of stdout left, 143 SIGTERM.
+Results go to stdout, progress to stderr. Exit codes: 0 done, 1 failed (training diverged, cells of a sweep
+failed, an internal error), 2 something the user can put right, 130 Ctrl-C, 141 the reader of stdout left, 143 SIGTERM.
 """
 
 import contextlib
@@ -45,8 +45,7 @@ def _run(arguments: list[str]) -> int:
     command = parse(arguments)
     from .commands import COMMANDS  # after the parser: help needs none of what the commands import
 
-    COMMANDS[type(command)](command)
-    return 0
+    return COMMANDS[type(command)](command) or 0
 
 
 def _silence_stdout() -> None:

@@ -119,6 +119,7 @@ def facts_of(recipe: Recipe, data: "Dataset", data_dir: Path | None = None) -> d
         "image_shape": list(data.image_shape),
         "num_classes": data.num_classes,
         "class_names": list(data.class_names),
+        "num_test": len(data.test.labels),
         "published": data.published,
         "hashes": data.hashes,
     }

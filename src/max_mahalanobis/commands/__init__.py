@@ -1,4 +1,4 @@
-"""What each command does: options in, files and printed lines out."""
+"""What each command does: options in, files and printed lines out; an exit code where it is not 0."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ from .. import options
 from .attacking import evaluate
 from .auditing import audit
 from .making import centers, import_keras, quickstart, train
+from .sweeping import sweep
 from .telling import density, plan, report
 
 COMMANDS: dict[type, Callable] = {
@@ -14,6 +15,7 @@ COMMANDS: dict[type, Callable] = {
     options.Train: train,
     options.Evaluate: evaluate,
     options.Audit: audit,
+    options.Sweep: sweep,
     options.Report: report,
     options.Density: density,
     options.Plan: plan,

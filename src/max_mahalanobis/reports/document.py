@@ -26,7 +26,9 @@ def as_json(runs: Sequence[RunRecord]) -> str:
         "take_away": take_away(runs),
         "alarms": [alarm.text for alarm in alarms(runs)],
         "runs": [_run(run) for run in runs],
-        "tables": {section: [_table(table) for table in tables] for section, tables in every_table(runs).items()},
+        "tables": {
+            section: [table_document(table) for table in tables] for section, tables in every_table(runs).items()
+        },
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
@@ -37,7 +39,8 @@ def _run(run: RunRecord) -> dict:
     return {"name": run.name, "data": newest.data, "weights_hash": newest.weights_hash, "verdict": verdict}
 
 
-def _table(table: Table) -> dict:
+def table_document(table: Table) -> dict:
+    """A table as plain values, its cells as `as_json` describes them."""
     rows = [[_cell(cell) for cell in row] for row in table.rows]
     return {"title": table.title, "header": table.header, "keys": table.keys, "rows": rows, "notes": table.notes}
 

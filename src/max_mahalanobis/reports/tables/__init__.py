@@ -12,6 +12,7 @@ from .pairs import pair_table
 from .recipes import recipe_table
 from .steps import steps_tables
 from .trainings import training_table
+from .sweep import sweep_table
 from .unions import union_tables
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "recipe_table",
     "steps_tables",
     "training_table",
+    "sweep_table",
     "union_tables",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ...results import AttackResult
-from ...statistics import Difference, Proportion
+from ...statistics import Difference, Proportion, Seeds
 from ..conditions import Condition, rows_under
 from ..reading import RunRecord
 
@@ -15,13 +15,13 @@ DAGGER = "†"
 class Cell(NamedTuple):
     """What stands in one place of a table; `detail` is said more quietly, a `suspect` number carries a dagger.
 
-    `number` is what the text rounds, for machines: a share of images, or a difference of two, with its interval.
+    `number` is what the text rounds, for machines: a share of images, a difference of two, a mean over seeds.
     """
 
     text: str
     detail: str = ""
     suspect: bool = False
-    number: Proportion | Difference | None = None
+    number: Proportion | Difference | Seeds | None = None
 
 
 class Table(NamedTuple):

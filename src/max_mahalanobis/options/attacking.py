@@ -1,0 +1,98 @@
+"""Options of the commands that attack: evaluate, audit."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from .shared import Files, Flat, Machine, SuiteName, ThreatName
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Attack a trained run and append what each attack did, image by image, to its results."""
+
+    run: tyro.conf.Positional[Path]
+    """a run folder"""
+    suite: tyro.conf.UseAppendAction[tuple[SuiteName, ...]] = ()
+    """the attacks (quick); may be given several times"""
+    attack: str | None = None
+    """one attack by name instead of a suite, for example apgd"""
+    objective: str | None = None
+    """what that attack climbs (its own choice)"""
+    steps: int | None = None
+    """steps of that attack (its own choice)"""
+    passes: int | None = None
+    """most forward and backward passes per image, instead of steps"""
+    every_target: bool = False
+    """aim that attack at each of the 9 likeliest wrong classes"""
+    threat: ThreatName = "linf"
+    """norm that bounds the adversary"""
+    eps: tyro.conf.UseAppendAction[tuple[float, ...]] = ()
+    """the adversary's budget in pixels of [0, 1], for example 8/255 (the data set's usual one); may be given several
+    times"""
+    images: int = 1000
+    """how many of the split's images, from the first"""
+    split: Literal["test", "validation"] = "test"
+    """which images"""
+    weights: str | None = None
+    """best, last or an epoch that was kept: these instead of the weights the run ends with; rows name them NAME@best"""
+    curve: bool = False
+    """also attack at 1/8 to 2 times the budget, for a curve"""
+    batch_size: int = 256
+    """images at a time; verdicts do not depend on it"""
+    seed: int = 0
+    """of random starts and targets"""
+    devices: int = 1
+    """processes (and accelerators) that share the images"""
+    compile: bool = False
+    """attack a compiled copy of the model"""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """what the attacked copy computes in; verdicts are always those of the model itself in float32"""
+    files: Annotated[Files, Flat] = field(default_factory=Files)
+    machine: Annotated[Machine, Flat] = field(default_factory=Machine)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Attack a model, doubt the attacks, and say which number to report and whether to believe it."""
+
+    run: tyro.conf.Positional[Path | None] = None
+    """a run folder; or describe any model with --model and --data"""
+    model: str | None = None
+    """module:function that returns a function from images in [0, 1] to logits"""
+    data: Path | None = None
+    """.npz with x_test, y_test (or x, y) for --model"""
+    suite: tyro.conf.UseAppendAction[tuple[SuiteName, ...]] = ()
+    """the attacks (audit: adaptive, then auto); may be given several times"""
+    threat: Literal["linf", "l2", "l1"] = "linf"
+    """norm that bounds the adversary"""
+    eps: float | None = None
+    """the adversary's budget in pixels of [0, 1], for example 8/255 (the data set's usual one)"""
+    images: int = 1000
+    """how many of the split's images, from the first"""
+    split: Literal["test", "validation"] = "test"
+    """which images of the run's data"""
+    until_decided: bool = False
+    """stop once it is shown whether the model is robust, weak or broken (the number is then of fewer images)"""
+    robust: float = 0.5
+    """share of the clean accuracy above which a model is called robust"""
+    broken: float = 0.1
+    """share of the clean accuracy below which it is called broken"""
+    illusion: float = 10.0
+    """points by which a quoted number must be too high to be called an illusion"""
+    trial_images: int = 100
+    """images on which the evaluation itself is tried"""
+    batch_size: int = 256
+    """images at a time; verdicts do not depend on it"""
+    seed: int = 0
+    """of random starts and targets"""
+    compile: bool = False
+    """attack a compiled copy of the model"""
+    out: Path | None = None
+    """folder for audit.json and the rows (the run's own; audit)"""
+    format: Literal["text", "json"] = "text"
+    """what is printed"""
+    files: Annotated[Files, Flat] = field(default_factory=Files)
+    machine: Annotated[Machine, Flat] = field(default_factory=Machine)
