@@ -232,6 +232,48 @@ EVALUATION = (
     ("plan with no images", "plan --images 0", "--images 0 must lie in [1, 10^7]"),
 )  # fmt: skip
 
+SWEEPS = (
+    ("sweep of no grid", "sweep no.toml --out new",
+     "cannot read no.toml (No such file or directory): give a grid (.toml)"),
+    ("sweep of a folder", "sweep run --out new", "cannot read run (Is a directory): give a grid (.toml)"),
+    ("sweep of prose", "sweep notes.txt --out new",
+     "notes.txt is not TOML: Expected '=' after a key in a key/value pair (at line 1, column 5)"),
+    ("grid with an unknown table", "sweep grid-typo.toml --out new",
+     "unknown table in grid-typo.toml: 'axis': choose from seeds, recipe, axes, evaluate"),
+    ("grid without axes", "sweep grid-none.toml --out new",
+     "grid-none.toml has no [axes.NAME]: give at least one axis, with named settings"),
+    ("grid with an empty axis", "sweep grid-empty.toml --out new",
+     'grid-empty.toml [axes.head] names no settings: give at least one, as NAME = { head = "mmc" }'),
+    ("grid with an unknown field", "sweep grid-field.toml --out new",
+     "unknown setting in grid-field.toml [axes.head] MMC: 'length': choose from "
+     + ", ".join(name for name in Recipe.__dataclass_fields__)),
+    ("grid with a field in two axes", "sweep grid-twice.toml --out new",
+     "grid-twice.toml: norm is set in [axes.head] MMC and in [axes.length] long: set it on one axis"),
+    ("grid with a seed twice", "sweep grid-seeds.toml --out new",
+     "grid-seeds.toml: seed 1 stands in seeds more than once: once is enough"),
+    ("grid with a seed in the recipe", "sweep grid-seed.toml --out new",
+     "grid-seed.toml [recipe]: seed 3 belongs into the list: seeds = [3]"),
+    ("grid with an unknown judgment", "sweep grid-judge.toml --out new",
+     "unknown setting in grid-judge.toml [evaluate]: 'suite': choose from suites, threat, eps, images, batch_size, "
+     "seed"),
+    ("grid with a suite without a budget", "sweep grid-suite.toml --out new",
+     "unknown suite in grid-suite.toml [evaluate]: 'minimum_norm': choose from quick, paper, paper_faithful, adaptive, "
+     "auto, auto_fast, audit, auto_plus, exhaustive"),
+    ("sweep into a folder not ours", "sweep grid.toml --out strangers",
+     "strangers exists and was not made by mmc sweep: choose another --out"),
+    ("sweep into a run", "sweep grid.toml --out run",
+     "run exists and was not made by mmc sweep: choose another --out"),
+    ("sweep into a file", "sweep grid.toml --out notes.txt", "notes.txt is a file: choose another --out"),
+    ("sweep over another recipe", "sweep grid.toml --out swept",
+     "swept/MMC-0 has another recipe than the grid: choose another --out, or remove that folder"),
+    ("sweep of no cell", "sweep grid.toml --out new --cell MMC", "unknown cell 'MMC': choose from MMC-0"),
+    ("sweep of nothing at a time", "sweep grid.toml --out new --jobs 0", "--jobs 0 must be at least 1"),
+    ("sweep with a cluster's options here", "sweep grid.toml --out new --gpus 1",
+     "--gpus is for jobs of a cluster: add --cluster slurm"),
+    ("sweep on an accelerator absent", "sweep grid.toml --out new --device mps",
+     "--device mps is not available here: use --device cpu"),
+)  # fmt: skip
+
 FULL_DISK = (
     ("before the recipe", "train --out run --overwrite", 100, "run/recipe.toml"),
     ("at centers", "centers --out centers.npy --overwrite --classes 20", 100, "centers.npy"),
@@ -252,7 +294,7 @@ PARSED = (
     ("no --out", "train", "--out PATH"),
 )
 
-ONE_LINE = TRAINING + DATA + RUNS + EVALUATION
+ONE_LINE = TRAINING + DATA + RUNS + EVALUATION + SWEEPS
 
 
 @pytest.fixture(scope="module")
@@ -300,6 +342,7 @@ def _fill(folder, digits):
         (folder / f"{name}.toml").write_text(f"format = 1\n{line}\n")
     np.save(folder / "centers.npy", np.zeros((2, 3)))
     _fill_runs(folder, digits)
+    _fill_grids(folder)
     _fill_npz(folder)
     files = idx_files()
     first, labels, _, last = files
@@ -338,6 +381,28 @@ def _fill_runs(folder, digits):
     _edit(folder / "misfit" / "recipe.toml", "num_classes = 10", "num_classes = 11")
     _edit(folder / "other-data" / "recipe.toml", 'data = "digits"', 'data = "two.npz"')
     (folder / "evaluated" / "results.jsonl").write_text('{"schema": 1}\n')
+
+
+def _fill_grids(folder):
+    """Grids, each wrong in one way, and a sweep whose only run has another recipe than the good one."""
+    good = "[axes.head]\nMMC = { head = 'mmc', norm = 1.0 }\n"
+    grids = {
+        "": good,
+        "-typo": f"{good}[axis.training]\n",
+        "-none": "seeds = [0]\n",
+        "-empty": "[axes.head]\n",
+        "-field": "[axes.head]\nMMC = { length = 1.0 }\n",
+        "-twice": f"{good}[axes.length]\nlong = {{ norm = 10.0 }}\n",
+        "-seeds": f"seeds = [1, 2, 1]\n{good}",
+        "-seed": f"[recipe]\nseed = 3\n{good}",
+        "-judge": f"{good}[evaluate]\nsuite = ['quick']\n",
+        "-suite": f"{good}[evaluate]\nsuites = ['minimum_norm']\n",
+    }
+    for name, text in grids.items():
+        (folder / f"grid{name}.toml").write_text(text)
+    (folder / "swept").mkdir()
+    (folder / "swept" / "grid.toml").write_text(good)
+    shutil.copytree(folder / "run", folder / "swept" / "MMC-0")
 
 
 def _edit(path, old, new):

@@ -64,6 +64,21 @@ def test_example_runs(example, tmp_path):
     assert len(example.read_text().splitlines()) <= 40
 
 
+def test_the_readme_shows_the_example_grid_as_it_is():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert block == (ROOT / "examples" / "grid.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.examples
+def test_the_example_grid_runs_to_its_table(tmp_path):
+    code = "from max_mahalanobis.cli import main; main()"
+    grid = str(ROOT / "examples" / "grid.toml")
+    done = run("-c", code, "sweep", grid, "--out", "out", "--jobs", "2", "--table", "markdown", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^\| MMC norm 1 \| AT \| [\d.]+ \[.*\| 2 \|$", done.stdout, flags=re.MULTILINE), done.stdout
+
+
 def published_lines() -> list[str]:
     """The README's results, made from the committed rows: the suite `paper` on the first 1,000 test images."""
     lines = []
