@@ -33,7 +33,7 @@ def sweep(asked: options.Sweep) -> int:
         asked.grid,
         asked.out,
         command=lambda grid_file, cell: _command(asked, grid_file, cell, jobs),
-        start=_start(asked),
+        starter=lambda: _start(asked),
         most=jobs,
         quiet=asked.machine.quiet,
     )

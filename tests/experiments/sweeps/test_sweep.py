@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(*words):
     """The exit code of a sweep."""
-    return sweep(parse([*SWEEP, *words]))
+    return sweep(parse([*SWEEP, "--threads", "1", *words]))
 
 
 def lines(name="rows.jsonl"):
@@ -152,6 +152,7 @@ def test_a_sweep_that_is_stopped_ends_its_processes_and_goes_on_later(folder, se
     if how:
         pytest.importorskip("submitit")
     Path("small.toml").write_text(GRID.replace("epochs = 1", "epochs = 1000").replace("seeds = [0, 1]", "seeds = [0]"))
+    shutil.rmtree("out")
     begun = subprocess.Popen([*MMC, *SWEEP, "--jobs", "2", "--quiet", *how], env=ENVIRONMENT)
     metrics = [Path("out/SCE-none-0/metrics.jsonl"), Path("out/SCE-AT-0/metrics.jsonl")]
     while not all(path.exists() and len(path.read_text().splitlines()) > 2 for path in metrics):

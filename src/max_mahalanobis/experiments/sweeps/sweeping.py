@@ -43,7 +43,7 @@ def sweep(
     out: Path,
     *,
     command: Callable[[Path, str], Sequence[str]],
-    start: Start,
+    starter: Callable[[], Start],
     most: int,
     quiet: bool,
 ) -> Swept:
@@ -51,9 +51,10 @@ def sweep(
 
     Args:
         command: from the grid's copy in `out` and a cell's name the command line that works on that cell.
-        start: begins a command, here or on a cluster.
+        starter: makes what begins a command, here or on a cluster; called once the folder is known to be a sweep's.
     """
     text = _checked(grid, grid_file, out)
+    start = starter()
     write_atomically(out / MARK, text)
     done = {cell.name: lines for cell in grid.cells if (lines := finished(cell, grid, out)) is not None}
     todo = [cell for cell in grid.cells if cell.name not in done]
