@@ -11,8 +11,8 @@ from .latex import as_latex
 from .pairs import pair_table
 from .recipes import recipe_table
 from .steps import steps_tables
-from .trainings import training_table
 from .sweep import sweep_table
+from .trainings import training_table
 from .unions import union_tables
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
     "pair_table",
     "recipe_table",
     "steps_tables",
-    "training_table",
     "sweep_table",
+    "training_table",
     "union_tables",
 ]
