@@ -60,26 +60,29 @@ class Loop:
     def run_epoch(self, at: Progress) -> dict:
         """One pass over the training images, or the rest of one; the epoch's line of metrics."""
         epoch, every = at.epoch, self._batches(at.epoch)
-        at.total = torch.zeros(2, dtype=torch.float64) if at.total is None else at.total
-        at.total = at.total.to(self.split.labels.device)
-        began = saved = time.perf_counter()
-        before, self.events = at.seconds, []
+        device = self.split.labels.device
+        at.total = (torch.zeros(2, dtype=torch.float64) if at.total is None else at.total).to(device)
+        recent, before, began = torch.zeros_like(at.total), at.seconds, time.perf_counter()
+        saved, self.events = began, []
         self.loss.train()
         for step in range(at.step, len(every)):
-            at.total += self._step(every[step], epoch, (epoch + step / len(every)) / self.recipe.epochs)
+            recent += self._step(every[step], epoch, (epoch + step / len(every)) / self.recipe.epochs)
             at.step, at.seen = step + 1, at.seen + len(every[step])
-            at.seconds = before + time.perf_counter() - began
-            looks = at.step % CHECK_EVERY == 0 or at.step == len(every)
-            if looks:
-                self._look(at, len(every))
-            if (looks or self.fabric.world_size == 1) and self.asked_to_stop():
+            if not self._is_time_to_look(at.step, len(every)):
+                continue
+            at.total += self._summed(recent)
+            recent.zero_()
+            now = time.perf_counter()
+            at.seconds = before + now - began
+            self._look(at, len(every))
+            if self.asked_to_stop():
                 self.save(at)
                 self.fabric.barrier()  # nobody leaves before the state is on disk
                 self.interruption.stop()
-            if time.perf_counter() - saved > SAVE_EVERY:
+            if now - saved > SAVE_EVERY:
                 self.save(at)
-                saved = time.perf_counter()
-        loss, errors = (self._summed(at.total) / at.seen).tolist()
+                saved = now
+        loss, errors = (at.total / at.seen).tolist()
         return {
             "epoch": epoch,
             "loss": loss,
@@ -130,7 +133,7 @@ class Loop:
 
     def _learn(self, share: Tensor, rows: Tensor, epoch: int, done: float) -> Tensor:
         """Gradients of one batch's mean loss, part by part; its counts."""
-        weight = len(share) / max(len(share), 1)  # 0 in a process that has no image of a short batch: it joins with one
+        weight = float(len(share) > 0)  # a process that has no image of a short batch joins with one that counts 0
         seen = []
         for part in (share if len(share) else rows[:1]).tensor_split(self.parts):
             batch, seeds = self._prepared(part, epoch)
@@ -195,9 +198,14 @@ class Loop:
         short = isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
         return short and self.fabric.world_size == 1 and 2 * self.parts <= images
 
+    def _is_time_to_look(self, step: int, steps: int) -> bool:
+        """Every few steps; at once where a process that is alone was asked to stop."""
+        asked = self.fabric.world_size == 1 and self.interruption.signal is not None
+        return step % CHECK_EVERY == 0 or step == steps or asked
+
     def _look(self, at: Progress, steps: int) -> None:
         """Is the loss finite? Tell how it goes."""
-        loss = self._summed(at.total)[0].item() / at.seen
+        loss = at.total[0].item() / at.seen
         if not math.isfinite(loss):
             raise TrainingDiverged(f"loss is {loss} in epoch {at.epoch + 1}, by step {at.step}: {self.remedy}")
         where = {"epoch": at.epoch, "epochs": self.recipe.epochs, "step": at.step, "steps": steps, "epoch_done": False}
@@ -205,7 +213,7 @@ class Loop:
 
     def _summed(self, total: Tensor) -> Tensor:
         """Over all processes."""
-        return self.fabric.all_reduce(total.clone(), reduce_op="sum") if self.fabric.world_size > 1 else total
+        return self.fabric.all_reduce(total, reduce_op="sum") if self.fabric.world_size > 1 else total
 
     def asked_to_stop(self) -> bool:
         """Whether this process was; several agree, so all must ask at the same time."""
