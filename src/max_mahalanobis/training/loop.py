@@ -135,7 +135,7 @@ class Loop:
         """Gradients of one batch's mean loss, part by part; its counts."""
         weight = float(len(share) > 0)  # a process that has no image of a short batch joins with one that counts 0
         seen = []
-        for part in (share if len(share) else rows[:1]).tensor_split(self.parts):
+        for part in (share if len(share) else rows[:1]).tensor_split(min(self.parts, len(share) or 1)):
             batch, seeds = self._prepared(part, epoch)
             x_adv = None
             if self.adversary is not None:

@@ -65,6 +65,31 @@ def train(
         from lightning_fabric import Fabric
 
         fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
+    loop, at = make_loop(recipe, data, fabric, run=run, resume=resume, compile=compile, show=progress)
+    writes = run is not None and fabric.global_rank == 0
+    with interruptible(loop.interruption, active=run is not None):
+        weights, epoch = Epochs(loop, data.validation, run, keep, writes).finish(at)
+    if writes:
+        save_tensors(run.weights_file, weights, {"recipe": run.recipe.fingerprint, "epoch": str(epoch)})
+    trained = build(recipe, data.image_shape, data.num_classes)
+    trained.load_state_dict(weights)
+    return trained.eval()
+
+
+def make_loop(
+    recipe: Recipe,
+    data: Dataset,
+    fabric: "Fabric",
+    *,
+    run: Run | None = None,
+    resume: bool = False,
+    compile: bool = False,
+    show: Callable[[dict], None] | None = None,
+) -> tuple[Loop, Progress]:
+    """What takes the steps of a training, and where it stands: `train` without what is judged and kept.
+
+    The recipe's defaults must be filled in (`fill_defaults`).
+    """
     model = _built(recipe, data, fabric, fresh=not (resume and run is not None))
     optimizers, average = make_optimizers(model, recipe), Average(model, recipe)
     at = restore_state(run, model, optimizers, average) if run is not None and resume else Progress()
@@ -78,15 +103,10 @@ def train(
         **{"average": average, "adversary": adversary, "num_own": len(data.train.labels)},
         split=_images(recipe, data, fabric.device),
         save=partial(save_state, run, model, optimizers, average) if writes else _ignore,
-        show=progress or _ignore,
+        show=show or _ignore,
+        parts=recipe.accumulate,
     )
-    with interruptible(loop.interruption, active=run is not None):
-        weights, epoch = Epochs(loop, data.validation, run, keep, writes).finish(at)
-    if writes:
-        save_tensors(run.weights_file, weights, {"recipe": run.recipe.fingerprint, "epoch": str(epoch)})
-    trained = build(recipe, data.image_shape, data.num_classes)
-    trained.load_state_dict(weights)
-    return trained.eval()
+    return loop, at
 
 
 def _built(recipe: Recipe, data: Dataset, fabric: "Fabric", *, fresh: bool) -> Classifier:
