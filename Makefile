@@ -44,6 +44,7 @@ bench: $(PEERS)  ## our speed beside peers and beside the bare loop
 	$(BIN)/python benchmarks/attack_speed.py
 	$(BIN)/python benchmarks/suite_speed.py
 	$(BIN)/python benchmarks/head_speed.py
+	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/centers_speed.py
 
 $(READY): pyproject.toml constraints.txt
