@@ -42,7 +42,8 @@ TRAINING = (
     ("no process", "train --out new --devices 0", "--devices 0 must be at least 1"),
     ("extra data absent", "train --out new --extra-data no.npz", "no.npz does not exist: check the path"),
     ("pretrained absent", "train --out new --pretrained no.pt", "pretrained no.pt does not exist: check the path"),
-    ("silu elsewhere", "train --out new --activation silu", "activation silu is for resnet18, preact_resnet18, wide_resnet28_10, wide_resnet34_10, not mlp: leave it at relu"),
+    ("silu elsewhere", "train --out new --activation silu", "activation silu is for resnet18, preact_resnet18, "
+     "wide_resnet28_10, wide_resnet34_10, not mlp: leave it at relu"),
     ("learning rate 0", "train --out new --learning-rate 0", "learning_rate 0.0 must be above 0"),
     ("weight decay infinite", "train --out new --weight-decay inf",
      "weight_decay inf must be 0 or more, and finite"),

@@ -22,7 +22,7 @@ OTHER = {  # a legal value other than the default for every field
     "extra_data": "more.npz", "extra_share": 0.3, "pretrained": "weights.pt", "activation": "silu", "drops": (0.9,),
     "accumulate": 2, "clip_norm": 1.0, "label_smoothing": 0.1, "random_operations": 2, "cutout": 8, "mix": "mixup",
     "mix_alpha": 0.2, "weight_perturbation": 0.005, "averaging": "ema", "average_decay": 0.9, "average_from": 0.5,
-    "checkpoint": "best", "patience": 5, "adversary_restarts": 2, "adversary_targets": "wrong",
+    "checkpoint": "best", "patience": 5, "adversary_restarts": 1, "adversary_targets": "wrong",
     "adversary_clean_share": 0.0, "guard": 0.5, "robust_loss": "trades", "robust_weight": 3.0,
 }  # fmt: skip
 NEEDS = {  # what a field's other value cannot do without
@@ -35,7 +35,11 @@ NEEDS = {  # what a field's other value cannot do without
 
 def test_every_field_changes_the_fingerprint():
     assert OTHER.keys() == {field.name for field in dataclasses.fields(Recipe)}
-    alone = OTHER | {"adversary_clean_share": 0.5, "adversary_targets": "all"}  # go with no other robust_loss, restarts
+    alone = OTHER | {
+        "adversary_clean_share": 0.5,
+        "adversary_targets": "all",
+        "adversary_restarts": 2,
+    }  # go with no other robust_loss, restarts
     prints = {Recipe(**NEEDS.get(name, {}), **{name: value}).fingerprint for name, value in alone.items()}
     assert len(prints | {Recipe().fingerprint}) == len(OTHER) + 1
 
@@ -55,7 +59,14 @@ def test_fingerprints_never_change():
      ({"robust_loss": "mart", "adversary": "pgd", "mix": "mixup"}, "needs one label an image"),
      ({"adversary_targets": "all"}, "set adversary_targeted as well"),
      ({"adversary_objective": "divergence", "adversary_targeted": True}, "divergence is untargeted"),
-     ({"adversary_objective": "divergence", "adversary": "apgd"}, "pgd, mim and fgsm, without restarts"),
+     ({"adversary_objective": "divergence", "adversary": "mim"}, "divergence is for pgd and fgsm"),
+     ({"adversary_targets": "all", "adversary_targeted": True, "adversary": "apgd"}, "all is for pgd, mim and fgsm"),
+     ({"adversary": "free", "adversary_objective": "margin"}, "the adversary free climbs the loss it learns from"),
+     ({"adversary": "apgd", "adversary_step_size": 0.1}, "the adversary apgd chooses its own steps"),
+     ({"head": "center_loss", "label_smoothing": 0.1}, "head center_loss moves its centers once a batch"),
+     ({"averaging": "swa", "average_from": 1.0}, "average_from 1 leaves swa no epoch to average"),
+     ({"learning_rate": 1e38}, "learning_rate 1e+38 must be at most 1e+06"), ({"dim": 10**11}, "must be at most"),
+     ({"adversary": "pgd", "adversary_restarts": 2, "adversary_batchnorm": "train"}, "restarts by itself"),
      ({"adversary_restarts": 2, "adversary": "fgsm"}, "adversary_restarts 2 is for pgd and apgd, not fgsm"),
      ({"adversary_restarts": 2, "adversary": "pgd", "eps": 0.0}, "eps 0 leaves 2 restarts nothing to search"),
      ({"adversary": "free", "weight_perturbation": 0.01}, "free learns while it crafts"),

@@ -20,13 +20,11 @@ def start_processes(
         The process's own place: `global_rank`, `world_size`, `device`. None where it is alone.
 
     Raises:
-        UserError: torchrun or Slurm started another number of processes.
+        UserError: see `check_processes`.
     """
+    check_processes(devices, device, nodes=nodes)
     here, machines = _launched()
-    for name, asked, found in (("devices", devices, here), ("nodes", nodes, machines)):
-        if found is not None and asked not in (1, found):
-            raise UserError(f"--{name} {asked}, but {found} were started: leave --{name} out")
-    here, machines = here or devices, machines or nodes
+    here, machines = here or devices, machines or 1
     if here * machines == 1:
         return None
     if device == "cpu" and threads is None:
@@ -36,6 +34,25 @@ def start_processes(
     fabric = Fabric(accelerator=device, devices=here, num_nodes=machines, strategy="ddp", precision=precision)
     fabric.launch()
     return fabric
+
+
+def check_processes(devices: int, device: str, *, nodes: int = 1) -> None:
+    """Refuse what `start_processes` could not do.
+
+    Raises:
+        UserError: torchrun or Slurm started another number of processes, or there are not as many accelerators; several
+            machines were asked for and nothing started their processes.
+    """
+    here, machines = _launched()
+    for name, asked, found in (("devices", devices, here), ("nodes", nodes, machines)):
+        if found is not None and asked not in (1, found):
+            raise UserError(f"--{name} {asked}, but {found} {'processes' if name == 'devices' else name} were started: "
+                            f"leave --{name} out")  # fmt: skip
+    if nodes > 1 and machines is None:
+        raise UserError(f"--nodes {nodes} needs torchrun or Slurm, which start the processes of every machine")
+    count = {"cpu": devices, "cuda": torch.cuda.device_count()}.get(device, 1)
+    if (here or devices) > count:
+        raise UserError(f"--devices {here or devices}, but there are {count} of {device}: choose --device cpu or fewer")
 
 
 def is_first() -> bool:

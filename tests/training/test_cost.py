@@ -62,7 +62,7 @@ def counted(loop):
 
     handle = register_module_forward_hook(count)
     try:
-        loop.run_epoch(Progress())
+        loop.run_epoch(Progress(parts=loop.recipe.accumulate))
     finally:
         handle.remove()
     return passes
@@ -84,7 +84,7 @@ def test_weights_get_gradients_once_for_each_backward_of_learning_and_keep_none(
     weights, seen = dict(loop.model.named_parameters()), Counter()
     for name, weight in weights.items():
         weight.register_post_accumulate_grad_hook(lambda _, name=name: seen.update([name]))
-    loop.run_epoch(Progress())
+    loop.run_epoch(Progress(parts=loop.recipe.accumulate))
     once = 1 if settings.get("robust_loss") else backwards  # two forwards of one sum have one backward
     assert seen == dict.fromkeys(weights, once)
     assert all(weight.grad is None for weight in weights.values())

@@ -51,7 +51,8 @@ def centers(asked: options.Centers) -> None:
 
 def train(asked: options.Train) -> None:
     """Train by a recipe into a run folder, or continue one."""
-    from ..processes import is_first, start_processes
+    from ..models import check_compiler
+    from ..processes import check_processes, is_first, start_processes
     from ..training import fill_defaults
     from ..training import train as train_by
 
@@ -61,6 +62,9 @@ def train(asked: options.Train) -> None:
     if asked.overwrite and asked.resume:
         raise UserError("--overwrite and --resume contradict each other: choose one")
     device = use(asked.machine)
+    check_processes(asked.devices, device, nodes=asked.nodes)
+    if asked.compile:
+        check_compiler()
     recipe, first = fill_defaults(asked.recipe), is_first()
     resume = asked.resume and asked.out.exists()
     if first:

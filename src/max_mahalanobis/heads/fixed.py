@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..centers import max_mahalanobis_centers
 from ..errors import UserError, one_of
-from ..losses import CONVENTIONS, mmc_loss, mmlda_loss
+from ..losses import CONVENTIONS, minus_squared_distances, mmc_loss, mmlda_loss
 from .head import Head
 
 
@@ -46,7 +46,7 @@ class MMCHead(FixedCentersHead):
 
     def forward(self, features: Tensor) -> Tensor:
         """-||z - mu_k||^2, expanded into one matrix product; never (batch, classes, dim) in memory."""
-        return _minus_squared_distances(features, self.centers)
+        return minus_squared_distances(features, self.centers)
 
     def loss(self, features: Tensor, labels: Tensor) -> Tensor:
         """1/2 ||z - mu_y||^2 ("paper") or ||z - mu_y||^2 ("authors_code"); no other center is touched."""
@@ -87,7 +87,7 @@ class MMLDAHead(FixedCentersHead):
 
     def forward(self, features: Tensor) -> Tensor:
         """-1/2 ||z - mu_k||^2 ("paper") or -||z - mu_k||^2 ("authors_code")."""
-        return CONVENTIONS[self.convention] * _minus_squared_distances(features, self.centers)
+        return CONVENTIONS[self.convention] * minus_squared_distances(features, self.centers)
 
     def loss(self, features: Tensor, labels: Tensor) -> Tensor:
         """-log softmax of the logits, at the label."""
@@ -105,9 +105,3 @@ def _fixed(centers: Tensor | None, num_classes: int, dim: int, norm: float | int
     if len(centers.unique(dim=0)) < num_classes:
         raise UserError("centers must differ: two classes share one and could not be told apart")
     return centers.to(torch.get_default_dtype(), copy=True)
-
-
-def _minus_squared_distances(features: Tensor, centers: Tensor) -> Tensor:
-    """-||z - mu_k||^2, shape (batch, classes)."""
-    cross = torch.addmm(-centers.square().sum(dim=1), features, centers.T, alpha=2)
-    return cross - features.square().sum(dim=1, keepdim=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import UserError, one_of
 from ..heads import make_head, settings_of
 from ..recipe import Recipe
-from .acceleration import PRECISIONS, accelerated, folded
+from .acceleration import PRECISIONS, accelerated, check_compiler, folded
 from .classifier import Classifier, SubtractMean, he_normal_, mean_image, weight_decay_groups
 from .libraries import library_network
 from .own_network import with_head
@@ -38,6 +38,7 @@ __all__ = [
     "SubtractMean",
     "accelerated",
     "build",
+    "check_compiler",
     "default_dim",
     "folded",
     "he_normal_",

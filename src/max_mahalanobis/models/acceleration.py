@@ -40,9 +40,8 @@ def accelerated(model: Model, *, compile: bool = False, precision: str = "32-tru
         fold: as `folded` does; False keeps the model's operations one for one.
     """
     one_of("precision", precision, PRECISIONS)
-    compiler = (os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")).split()[0]
-    if compile and shutil.which(compiler) is None:
-        raise UserError(f"compile=True needs a C++ compiler, and there is no {compiler}: install it or do not compile")
+    if compile:
+        check_compiler()
     network, dtype = model, None
     if isinstance(model, nn.Module):
         floats = (tensor for _, tensor in _tensors(model) if tensor.is_floating_point())
@@ -58,6 +57,13 @@ def accelerated(model: Model, *, compile: bool = False, precision: str = "32-tru
         return logits.to(x.dtype)
 
     return logits_of
+
+
+def check_compiler() -> None:
+    """Refuse to compile where torch.compile would fail: it needs a C++ compiler (`CXX`, g++ or clang++)."""
+    compiler = (os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")).split()[0]
+    if shutil.which(compiler) is None:
+        raise UserError(f"compile=True needs a C++ compiler, and there is no {compiler}: install it or do not compile")
 
 
 def folded(model: nn.Module, *, compile: bool = False) -> "FrozenCopy":

@@ -45,6 +45,8 @@ def check_recipe(recipe: "Recipe") -> None:
     _check(recipe, "random_operations", "must lie in [0, 8]", lambda value: 0 <= value <= 8)
     _check(recipe, "drops", "must rise, within (0, 1)", lambda drops: list(drops) == sorted({*drops}) and all(
         0 < drop < 1 for drop in drops))  # fmt: skip
+    for name, most in (("learning_rate", 1e6), ("dim", 2**20), ("weight_perturbation", 1)):
+        _check(recipe, name, f"must be at most {most:g}", lambda value, most=most: value <= most)
     check_eps(recipe.eps, recipe.threat)
     check_seed(recipe.seed)
     _check_together(recipe)
@@ -66,8 +68,24 @@ def _about_the_adversary(recipe: "Recipe") -> Iterator[tuple[bool, str]]:
     )
     yield diverges and aims, "adversary_objective divergence is untargeted: leave adversary_targeted out"
     yield (
-        (diverges or recipe.adversary_targets == "all") and (restarts > 1 or adversary in ("free", "apgd")),
-        "adversary_objective divergence and adversary_targets all are for pgd, mim and fgsm, without restarts",
+        diverges and (restarts > 1 or adversary not in ("none", "pgd", "fgsm")),
+        "adversary_objective divergence is for pgd and fgsm, without restarts: it has no slope at the image itself",
+    )
+    yield (
+        recipe.adversary_targets == "all" and (restarts > 1 or adversary == "apgd"),
+        "adversary_targets all is for pgd, mim and fgsm, without restarts",
+    )
+    yield (
+        restarts > 1 and recipe.adversary_batchnorm == "train",
+        "adversary_batchnorm train judges an image by its batch, restarts by itself: leave adversary_restarts at 1",
+    )
+    yield (
+        adversary == "free" and recipe.adversary_objective is not None,
+        "the adversary free climbs the loss it learns from: leave adversary_objective out",
+    )
+    yield (
+        adversary == "apgd" and recipe.adversary_step_size is not None,
+        "the adversary apgd chooses its own steps: leave adversary_step_size out",
     )
     yield (
         restarts > 1 and adversary not in ("pgd", "apgd"),
@@ -103,6 +121,15 @@ def _about_the_loss(recipe: "Recipe") -> Iterator[tuple[bool, str]]:
     yield (
         loss == "mart" and (recipe.mix != "none" or recipe.label_smoothing > 0),
         "robust_loss mart needs one label an image: leave mix at none and label_smoothing at 0",
+    )
+    rules = recipe.mix != "none" or recipe.label_smoothing > 0 or loss in ("mart", "alp") or recipe.accumulate > 1
+    yield (
+        recipe.head == "center_loss" and rules,
+        "head center_loss moves its centers once a batch, by labels: no mix, label_smoothing, mart, alp, accumulate",
+    )
+    yield (
+        recipe.averaging == "swa" and recipe.average_from == 1,
+        "average_from 1 leaves swa no epoch to average: choose less",
     )
     yield (
         recipe.accumulate > recipe.batch_size,

@@ -41,7 +41,8 @@ def fill_defaults(recipe: Recipe) -> Recipe:
     if recipe.adversary != "none" and recipe.eps is None:
         filled["eps"] = default_eps(recipe.data, recipe.threat)
     if recipe.adversary not in ("none", "free") and recipe.adversary_objective is None:
-        diverges = recipe.robust_loss == "trades" and not recipe.adversary_targeted
+        diverges = recipe.robust_loss == "trades" and recipe.adversary in ("pgd", "fgsm")
+        diverges &= recipe.adversary_restarts == 1 and not recipe.adversary_targeted
         filled["adversary_objective"] = "divergence" if diverges else NATURAL_OBJECTIVES[recipe.head]
     if recipe.robust_weight is None:
         filled["robust_weight"] = WEIGHTS.get(recipe.robust_loss)

@@ -1,7 +1,8 @@
 """What a training needs to go on after a crash as if nothing had happened."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -22,7 +23,9 @@ class Progress:
     step: int = 0
     seen: int = 0
     seconds: float = 0.0
-    total: Tensor | None = None  # of the losses so far, and of the images the adversary fooled: (2,), float64
+    total: Tensor | None = None  # of the losses so far, and of the images the adversary fooled: (2,)
+    parts: int = 1  # in which a batch is worked through
+    events: list[dict] = field(default_factory=list)  # of the epoch under way
 
 
 def save_state(
@@ -43,6 +46,7 @@ def save_state(
         tensors["total"] = progress.total
     header = {"recipe": run.recipe.fingerprint, "layout": LAYOUT, "epochs_done": str(progress.epoch)}
     header |= {"step": str(progress.step), "seen": str(progress.seen), "seconds": str(progress.seconds)}
+    header |= {"parts": str(progress.parts), "events": json.dumps(progress.events)}
     save_tensors(run.state_file, tensors, header)
 
 
@@ -51,7 +55,7 @@ def restore_state(
 ) -> Progress:
     """Put weights, average and optimizers back and return the progress: none when nothing was saved before a crash."""
     if not run.state_file.exists():
-        return Progress()
+        return Progress(parts=run.recipe.accumulate)
     tensors, header = load_tensors(run.state_file)
     if header.get("recipe") != run.recipe.fingerprint:
         raise UserError(f"{run.state_file} belongs to another recipe: train into another folder, or --overwrite")
@@ -67,8 +71,9 @@ def restore_state(
             parameter, slot = name.split(".", 1)
             slots.setdefault(int(parameter), {})[slot] = tensor
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    counted = {"seen": int(header["seen"]), "seconds": float(header["seconds"])}
-    return Progress(int(header["epochs_done"]), int(header["step"]), **counted, total=tensors.get("total"))
+    counted = {"seen": int(header["seen"]), "seconds": float(header["seconds"]), "total": tensors.get("total")}
+    told = {"parts": int(header["parts"]), "events": json.loads(header["events"])}
+    return Progress(int(header["epochs_done"]), int(header["step"]), **counted, **told)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -51,7 +51,7 @@ def train(
     Args:
         device: auto, cpu, cuda or mps, as lightning-fabric names accelerators.
         fabric: of processes that were started together (`processes.start_processes`); one process without.
-        keep: epochs whose weights are kept, spread evenly over the training, the last among them.
+        keep: epochs whose weights are kept, spread evenly over the epochs planned, the last of them included.
         compile: run the network and the adversary's copy through torch.compile.
         progress: called every few steps with a dict of plain values.
 
@@ -67,7 +67,8 @@ def train(
         fabric = Fabric(accelerator=device, devices=1, precision=recipe.precision)
     loop, at = make_loop(recipe, data, fabric, run=run, resume=resume, compile=compile, show=progress)
     writes = run is not None and fabric.global_rank == 0
-    with interruptible(loop.interruption, active=run is not None):
+    devices = [fabric.device] if fabric.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), interruptible(loop.interruption, active=run is not None):
         weights, epoch = Epochs(loop, data.validation, run, keep, writes).finish(at)
     if writes:
         save_tensors(run.weights_file, weights, {"recipe": run.recipe.fingerprint, "epoch": str(epoch)})
@@ -90,9 +91,10 @@ def make_loop(
 
     The recipe's defaults must be filled in (`fill_defaults`).
     """
-    model = _built(recipe, data, fabric, fresh=not (resume and run is not None))
+    model = _built(recipe, data, fabric, fresh=run is None or not (resume and run.state_file.exists()))
     optimizers, average = make_optimizers(model, recipe), Average(model, recipe)
-    at = restore_state(run, model, optimizers, average) if run is not None and resume else Progress()
+    at = restore_state(run, model, optimizers, average) if run is not None and resume else None
+    at = Progress(parts=recipe.accumulate) if at is None else at
     adversary = make_adversary(recipe, model, compile=compile)
     if compile:
         model.backbone.compile()
@@ -104,7 +106,6 @@ def make_loop(
         split=_images(recipe, data, fabric.device),
         save=partial(save_state, run, model, optimizers, average) if writes else _ignore,
         show=show or _ignore,
-        parts=recipe.accumulate,
     )
     return loop, at
 

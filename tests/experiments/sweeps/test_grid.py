@@ -62,7 +62,7 @@ def test_an_impossible_recipe_is_refused_only_when_it_is_asked_for(read):
         ("[axes.a]\nx = 'mmc'\n", r"\[axes.a\] x is 'mmc': it must be a table"),
         ("[axes.a]\nx = { norm = 'long' }\n", "norm 'long' is no number: write it as 0.1 or \"8/255\""),
         ("[axes.a]\nx = { norm = '1/0' }\n", "norm '1/0' is no number"),
-        (f"{HEADS}[evaluate]\neps = 0.1\n", "eps 0.1 must be a list, at least of one"),
+        (f"{HEADS}[evaluate]\neps = 0.1\n", "eps 0.1 must be a list of numbers or words, at least of one"),
         (f"{HEADS}[evaluate]\neps = [true]\n", 'eps True must be numbers, or text as "8/255"'),
         (f"{HEADS}[evaluate]\neps = [8]\n", "eps 8 must be at most 1"),
         (f"{HEADS}[evaluate]\nimages = '9'\n", "images '9' must be int"),

@@ -39,7 +39,7 @@ class Batch(NamedTuple):
     shares: Tensor | None = None
 
 
-def prepare(split: Split, rows: Tensor, seeds: Tensor, recipe: Recipe) -> Batch:
+def prepare(split: Split, rows: Tensor, seeds: Tensor, recipe: Recipe, *, num_own: int | None = None) -> Batch:
     """The batch that training learns from at `rows` of its split.
 
     In this order: `augmentation`, `random_operations`, `cutout`; then, with `mix`, another image of the split, drawn
@@ -50,13 +50,14 @@ def prepare(split: Split, rows: Tensor, seeds: Tensor, recipe: Recipe) -> Batch:
         split: the training images, on the device where the batch is wanted.
         rows: positions in it, int64 (N,).
         seeds: one integer per row, the only source of its draws.
-        recipe: its fields augmentation, random_operations, cutout, mix, mix_alpha.
+        recipe: its fields augmentation, random_operations, cutout, mix, mix_alpha, extra_share.
+        num_own: how many of the split's images, from the first, are no extra ones (all).
     """
     seeds = seeds.to(split.images.device)
     x, labels = _augmented(split.images[rows], seeds, recipe), split.labels[rows]
     if recipe.mix == "none":
         return Batch(x, labels)
-    others = partners(rows, seeds, len(split.labels))
+    others = partners(rows, seeds, len(split.labels), num_own=num_own, extra_share=recipe.extra_share)
     x_other = _augmented(split.images[others], derive(seeds, _PARTNER), recipe)
     shares = mix_shares(seeds, recipe.mix_alpha)
     if recipe.mix == "mixup":

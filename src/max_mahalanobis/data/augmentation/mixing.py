@@ -10,14 +10,27 @@ from .cutout import rectangles
 _ROW = -3  # derives which image is mixed in
 
 
-def partners(rows: Tensor, seeds: Tensor, num_images: int) -> Tensor:
+def partners(
+    rows: Tensor, seeds: Tensor, num_images: int, *, num_own: int | None = None, extra_share: float = 0.0
+) -> Tensor:
     """The image that each image is mixed with, int64 (N,): uniform over all others of the training split.
 
     The papers pair the images of a batch at random. Drawn from the whole split, by the image's own seed, the partner
     does not depend on the batch. An image that is alone in its split is mixed with itself.
+
+    Args:
+        rows: positions in the split.
+        seeds: one integer per row.
+        num_images: of the split.
+        num_own: with extra images behind these many own ones, a partner is an extra one with probability
+            `extra_share`, as an image of a batch is.
+        extra_share: that probability.
     """
-    ahead = 1 + derive(seeds, _ROW).remainder(max(num_images - 1, 1))
-    return (rows + ahead) % num_images
+    drawn = derive(seeds, _ROW)
+    if num_own is None or num_own == num_images:
+        return (rows + 1 + drawn.remainder(max(num_images - 1, 1))) % num_images
+    extra = uniform(seeds, 1, stream=6)[:, 0] < extra_share
+    return torch.where(extra, num_own + drawn.remainder(num_images - num_own), drawn.remainder(num_own))
 
 
 def mix_shares(seeds: Tensor, alpha: float) -> Tensor:

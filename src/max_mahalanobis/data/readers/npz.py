@@ -7,8 +7,7 @@ import numpy as np
 from ...errors import UserError
 from .arrays import Arrays, check_labels, check_pair, check_splits, one_line
 
-_TEST_TRAIN_KEYS = (("x_train", "y_train"), ("x", "y"), ("image", "label"), ("images", "labels"))
-_KEYS = (("x_test", "y_test"), ("x", "y"), ("test_images", "test_labels"), ("images", "labels"))
+_TEST_KEYS = (("x_test", "y_test"), ("x", "y"), ("test_images", "test_labels"), ("images", "labels"))
 _TRAIN_KEYS = (("x_train", "y_train"), ("x", "y"), ("image", "label"), ("images", "labels"))
 _KEYS = (("x_train", "y_train", "x_test", "y_test"), ("images", "labels", "test_images", "test_labels"))
 

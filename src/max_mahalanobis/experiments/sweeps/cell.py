@@ -31,8 +31,8 @@ def act(
         data = load(recipe, {} if run is None else run.trained_on)
         if run is None:
             run = create_run(path, recipe, facts_of(recipe, data, data_dir))
-        elif data.hashes != run.trained_on.get("hashes"):
-            raise UserError(f"{recipe.data}: not the data {path} was trained on: give those, or remove that folder")
+        elif any(facts_of(recipe, data).get(name) != run.trained_on.get(name) for name in ("hashes", "file_hashes")):
+            raise UserError(f"{recipe.data}: not the files {path} was trained on: give those, or remove that folder")
         if not run.weights_file.exists():
             with training_progress(run.name, recipe.epochs, quiet=quiet) as show:
                 train(recipe, data, run=run, resume=True, device=device, progress=show)

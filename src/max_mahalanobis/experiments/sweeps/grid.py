@@ -157,8 +157,8 @@ def _evaluation(where: str, found: Any) -> Evaluation:
     for name, value in _table(where, found).items():
         one_of(f"setting in {where}:", name, hints)
         several = isinstance(hints[name].default, tuple)
-        if several and (not isinstance(value, list) or not value):
-            raise UserError(f"{where}: {name} {value!r} must be a list, at least of one")
+        if several and not (isinstance(value, list) and value and all(isinstance(v, str | int | float) for v in value)):
+            raise UserError(f"{where}: {name} {value!r} must be a list of numbers or words, at least of one")
         values[name] = tuple(dict.fromkeys(value)) if several else value
         if not several and type(value) is not type(hints[name].default):
             raise UserError(f"{where}: {name} {value!r} must be {type(hints[name].default).__name__}")
