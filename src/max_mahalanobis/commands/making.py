@@ -51,20 +51,13 @@ def centers(asked: options.Centers) -> None:
 
 def train(asked: options.Train) -> None:
     """Train by a recipe into a run folder, or continue one."""
-    from ..models import check_compiler
     from ..processes import check_processes, is_first, start_processes
     from ..training import fill_defaults
     from ..training import train as train_by
 
-    for name, least in (("keep", 0), ("devices", 1), ("nodes", 1)):
-        if getattr(asked, name) < least:
-            raise UserError(f"--{name} {getattr(asked, name)} must be at least {least}")
-    if asked.overwrite and asked.resume:
-        raise UserError("--overwrite and --resume contradict each other: choose one")
+    _check(asked)
     device = use(asked.machine)
     check_processes(asked.devices, device, nodes=asked.nodes)
-    if asked.compile:
-        check_compiler()
     recipe, first = fill_defaults(asked.recipe), is_first()
     resume = asked.resume and asked.out.exists()
     if first:
@@ -94,6 +87,19 @@ def train(asked: options.Train) -> None:
         )
     if first:
         print(f"trained {run.path}{_validated(run)}")
+
+
+def _check(asked: options.Train) -> None:
+    """Refuse what no training could be."""
+    from ..models import check_compiler
+
+    for name, least in (("keep", 0), ("devices", 1), ("nodes", 1)):
+        if getattr(asked, name) < least:
+            raise UserError(f"--{name} {getattr(asked, name)} must be at least {least}")
+    if asked.overwrite and asked.resume:
+        raise UserError("--overwrite and --resume contradict each other: choose one")
+    if asked.compile:
+        check_compiler()
 
 
 def _open_or_create(asked: options.Train, recipe: "Recipe", *, resume: bool) -> "Dataset":

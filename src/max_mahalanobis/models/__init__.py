@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from ..errors import UserError, one_of
 from ..heads import make_head, settings_of
 from ..recipe import Recipe
-from .acceleration import PRECISIONS, accelerated, check_compiler, folded
+from .acceleration import PRECISIONS, accelerated, folded
 from .classifier import Classifier, SubtractMean, he_normal_, mean_image, weight_decay_groups
+from .compilation import check_compiler, compiled
 from .libraries import library_network
 from .own_network import with_head
 from .paper_resnets import ResNetV1, ResNetV2
@@ -39,6 +40,7 @@ __all__ = [
     "accelerated",
     "build",
     "check_compiler",
+    "compiled",
     "default_dim",
     "folded",
     "he_normal_",

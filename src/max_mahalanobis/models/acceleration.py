@@ -2,9 +2,6 @@
 
 import copy
 import inspect
-import os
-import shutil
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -18,12 +15,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..errors import UserError, one_of
 from ..types import Model
+from .compilation import Compiled, check_compiler
 from .thin_convolution import ThinConvolution
 
 PRECISIONS = ("32-true", "bf16-mixed")  # lightning-fabric's names
 
 _ABSORBED_BY = {nn.BatchNorm2d: nn.Conv2d, nn.BatchNorm1d: nn.Linear}
-_FEW = 16  # images; torch chooses other convolutions for fewer, and would compile once more for them
 
 
 def accelerated(model: Model, *, compile: bool = False, precision: str = "32-true", fold: bool = True) -> Model:
@@ -57,13 +54,6 @@ def accelerated(model: Model, *, compile: bool = False, precision: str = "32-tru
         return logits.to(x.dtype)
 
     return logits_of
-
-
-def check_compiler() -> None:
-    """Refuse to compile where torch.compile would fail: it needs a C++ compiler (`CXX`, g++ or clang++)."""
-    compiler = (os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")).split()[0]
-    if shutil.which(compiler) is None:
-        raise UserError(f"compile=True needs a C++ compiler, and there is no {compiler}: install it or do not compile")
 
 
 def folded(model: nn.Module, *, compile: bool = False) -> "FrozenCopy":
@@ -101,7 +91,7 @@ class FrozenCopy(nn.Module):
                     module.__class__ = _Flatten
             self.network.to(memory_format=torch.channels_last)
         self.channels_last = fold
-        self._compiled = torch.compile(self.network) if compile else None
+        self._run = Compiled(self.network) if compile else self.network
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,10 +122,7 @@ class FrozenCopy(nn.Module):
         x = x.view_as(x)  # ours to hook and to mark
         if x.requires_grad and x.is_contiguous():
             x.register_hook(Tensor.contiguous)
-        if self._compiled is None or len(x) < _FEW:
-            return self.network(x)
-        torch._dynamo.maybe_mark_dynamic(x, 0)
-        return self._compiled(x)
+        return self._run(x)
 
     def _make_room(self, layer: nn.Module, norm: str) -> None:
         """A weight of the layer's own (it may share one), a bias, and nothing where the BatchNorm was."""

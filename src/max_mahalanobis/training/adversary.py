@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..attacks import OBJECTIVES, apgd, mim, pgd, random_wrong_targets, undisturbed
 from ..draws import uniform
 from ..heads import Head
-from ..models import Classifier, folded
+from ..models import Classifier, compiled, folded
 from ..recipe import Recipe
 from ..threats import make_threat
 from ..types import Attack, Model, Objective
@@ -30,11 +30,12 @@ def make_adversary(recipe: Recipe, model: Classifier, *, compile: bool = False) 
     and which takes over the weights before every batch.
 
     Args:
-        compile: attack a compiled copy.
+        compile: attack a compiled copy; with the batch's own statistics the model itself, compiled.
     """
     if recipe.adversary in ("none", "free"):  # free is no attack before a step but a step of its own
         return None
-    seen = model if recipe.adversary_objective != "divergence" else _Features(model)
+    runs = compiled(model) if compile and recipe.adversary_batchnorm == "train" else model
+    seen = runs if recipe.adversary_objective != "divergence" else _Features(runs)
     convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
     fast = folded(seen, compile=compile) if recipe.adversary_batchnorm == "eval" and (convolves or compile) else None
 

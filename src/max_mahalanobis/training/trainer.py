@@ -9,7 +9,7 @@ from torch import nn
 
 from ..data import Dataset, join, load_extra
 from ..errors import UserError
-from ..models import Classifier, build, load_pretrained, mean_image
+from ..models import Classifier, build, compiled, load_pretrained, mean_image
 from ..recipe import Recipe
 from ..runs import Run, save_tensors
 from ..types import Split
@@ -96,9 +96,8 @@ def make_loop(
     at = restore_state(run, model, optimizers, average) if run is not None and resume else None
     at = Progress(parts=recipe.accumulate) if at is None else at
     adversary = make_adversary(recipe, model, compile=compile)
-    if compile:
-        model.backbone.compile()
-    loss, *steppers = fabric.setup(RobustLoss(model, recipe), *optimizers)
+    learner = compiled(model) if compile else model
+    loss, *steppers = fabric.setup(RobustLoss(learner, recipe), *optimizers)
     writes = run is not None and fabric.global_rank == 0
     loop = Loop(
         **{"recipe": recipe, "fabric": fabric, "model": model, "loss": loss, "optimizers": steppers},
