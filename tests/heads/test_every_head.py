@@ -152,3 +152,15 @@ def test_centers_that_cannot_serve_are_refused(change, said):
 def test_precisions_and_biases_that_cannot_be_are_refused(settings, said):
     with pytest.raises(UserError, match=said):
         GeneralSoftmaxHead(torch.randn(2, 3), **settings)
+
+
+@pytest.mark.parametrize("name", ["mmlda", "large_margin_gaussian", "mmc", "squared"])
+def test_a_divergence_under_autocast_is_that_of_the_features_in_full(name):
+    torch.manual_seed(0)
+    head = make_head(name, 8, 4)
+    z = (torch.randn(40, 8) * 3).bfloat16()
+    moved = z + (0.1 * torch.randn(40, 8)).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head.divergence(z, moved)
+    full = head.divergence(z.float(), moved.float())
+    assert torch.corrcoef(torch.stack([found.float(), full]))[0, 1] > (0.9 if name == "squared" else 0.999)

@@ -44,6 +44,14 @@ def test_an_adversary_takes_its_steps_and_no_pass_more(adversary, passes, few):
     assert len(seen) == passes
 
 
+@pytest.mark.parametrize("head", ["softmax", "mmc", "mmlda", "squared"])
+@pytest.mark.parametrize("adversary", CRAFTS)
+def test_what_trades_crafts_by_default_moves_every_image(adversary, head, few):
+    recipe = recipe_of(adversary, head=head, robust_loss="trades")
+    x_adv = make_adversary(recipe, build(recipe, (1, 8, 8), 10))(*few, 0.1)
+    assert ((x_adv - few[0]).flatten(1).abs().amax(dim=1) > 0.01).all()
+
+
 def test_divergence_costs_one_forward_more_and_is_climbed_on_features(digits_mmc, few):
     recipe = recipe_of("pgd", robust_loss="trades")
     assert recipe.adversary_objective == "divergence"

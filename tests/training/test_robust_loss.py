@@ -85,6 +85,8 @@ def test_mart_with_mmc_reads_distances_as_probabilities():
 @pytest.mark.parametrize("name", [name for name in HEADS if name not in ("cosface", "arcface")])
 @pytest.mark.parametrize("robust", ["adversarial", "trades", "mart", "alp"])
 def test_every_head_has_a_finite_loss_of_every_kind_with_gradients(name, robust):
+    if name == "center_loss" and robust in ("mart", "alp"):
+        return  # refused: see test_recipe.py
     loss, batch, x_adv = made(name, robust_loss=robust)
     values, errs = loss(batch, x_adv)
     values.mean().backward()

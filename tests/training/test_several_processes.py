@@ -1,13 +1,15 @@
 """Processes that share every batch reach the weights of one."""
 
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from commands import python
+from commands import ENVIRONMENT, python
 from safetensors.torch import load_file
 
 MMC = str(Path(sys.executable).parent / "mmc")
@@ -46,6 +48,36 @@ def test_two_processes_reach_the_weights_of_one(name, folder):
     for mine, theirs in zip(*lines, strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
         assert mine["validation_accuracy"] == theirs["validation_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "said"),
+    [("--nodes 2", {}, "--nodes 2 needs torchrun or Slurm, which start the processes of every machine"),
+     ("--devices 3", {"LOCAL_WORLD_SIZE": "2"}, "--devices 3, but 2 processes were started: leave --devices out")],
+)  # fmt: skip
+def test_processes_that_cannot_be_are_refused_before_anything_is_written(words, environment, said, folder, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+    done = python(MMC, *f"{TRAIN} --out refused {words}".split(), cwd=folder)
+    assert (done.returncode, done.stderr) == (2, f"mmc: {said}\n")
+    assert not (folder / "refused").exists()
+
+
+@pytest.mark.slow
+def test_a_signal_stops_both_processes_and_both_go_on_to_the_same_weights(folder):
+    words = f"{TRAIN} --epochs 400 --adversary pgd --adversary-steps 5 --devices 2 --averaging ema".split()
+    going = subprocess.Popen([sys.executable, MMC, *words, "--out", "halted"], cwd=folder, env=ENVIRONMENT)
+    while not (folder / "halted" / "state" / "last.safetensors").exists():
+        time.sleep(0.05)
+    going.terminate()
+    assert going.wait(timeout=60) == 143
+    resume = "train --out halted --resume --devices 2 --threads 1 --quiet --keep 2".split()
+    again = python(MMC, *resume, cwd=folder, timeout=200)
+    assert again.returncode == 0, again.stderr
+    whole = python(MMC, *words, "--out", "whole", cwd=folder, timeout=200)
+    assert whole.returncode == 0, whole.stderr
+    found, wanted = (load_file(folder / name / "weights.safetensors") for name in ("halted", "whole"))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def check_recipe(recipe: "Recipe") -> None:
     _check(recipe, "random_operations", "must lie in [0, 8]", lambda value: 0 <= value <= 8)
     _check(recipe, "drops", "must rise, within (0, 1)", lambda drops: list(drops) == sorted({*drops}) and all(
         0 < drop < 1 for drop in drops))  # fmt: skip
-    for name, most in (("learning_rate", 1e6), ("dim", 2**20), ("weight_perturbation", 1)):
+    for name, most in (("learning_rate", 1e30), ("dim", 2**20), ("weight_perturbation", 1)):
         _check(recipe, name, f"must be at most {most:g}", lambda value, most=most: value <= most)
     check_eps(recipe.eps, recipe.threat)
     check_seed(recipe.seed)
@@ -53,13 +53,13 @@ def check_recipe(recipe: "Recipe") -> None:
 
 
 def _check_together(recipe: "Recipe") -> None:
-    for holds, reason in (*_about_the_adversary(recipe), *_about_the_loss(recipe)):
+    for holds, reason in (*_about_its_aims(recipe), *_about_the_adversary(recipe), *_about_the_loss(recipe)):
         if holds:
             raise UserError(reason)
 
 
-def _about_the_adversary(recipe: "Recipe") -> Iterator[tuple[bool, str]]:
-    """Choices that exclude one another, each with what to say when it is made."""
+def _about_its_aims(recipe: "Recipe") -> Iterator[tuple[bool, str]]:
+    """Choices about what the adversary climbs, and toward what, each with what to say when it is made."""
     adversary, restarts, aims = recipe.adversary, recipe.adversary_restarts, recipe.adversary_targeted
     diverges = recipe.adversary_objective == "divergence"
     yield (
@@ -87,6 +87,10 @@ def _about_the_adversary(recipe: "Recipe") -> Iterator[tuple[bool, str]]:
         adversary == "apgd" and recipe.adversary_step_size is not None,
         "the adversary apgd chooses its own steps: leave adversary_step_size out",
     )
+
+
+def _about_the_adversary(recipe: "Recipe") -> Iterator[tuple[bool, str]]:
+    adversary, restarts, aims = recipe.adversary, recipe.adversary_restarts, recipe.adversary_targeted
     yield (
         restarts > 1 and adversary not in ("pgd", "apgd"),
         f"adversary_restarts {restarts} is for pgd and apgd, not {adversary}",

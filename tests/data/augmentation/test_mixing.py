@@ -39,6 +39,14 @@ def test_shares_are_beta_draws_folded_at_a_half(alpha):
     assert torch.equal(mix_shares(SEEDS[5:6], alpha), shares[5:6])
 
 
+def test_partners_are_extra_images_as_often_as_those_of_a_batch_are():
+    others = partners(ROWS, SEEDS, 1000, num_own=10, extra_share=0.3)
+    extra = others >= 10
+    assert extra.float().mean().item() == pytest.approx(0.3, abs=0.03)
+    assert (torch.bincount(others[~extra], minlength=10) > 200).all()
+    assert len(others[extra].unique()) > 500
+
+
 def test_mixup_weighs_each_pair_by_its_share():
     x, other = torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2)
     shares = torch.tensor([1.0, 0.5, 0.75])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from max_mahalanobis.data.readers.npz import read_npz
+from max_mahalanobis.data.readers.npz import read_npz, read_test_images
 from max_mahalanobis.errors import UserError
 
 X = np.random.default_rng(0).integers(0, 256, (4, 5, 6), dtype=np.uint8)
@@ -80,6 +80,15 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path, data):
     (tmp_path / "a.npz").write_bytes(data)
     with pytest.raises(UserError, match=r"a.npz cannot be read .*numpy.savez"):
         read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("names", [("x_test", "y_test"), ("x", "y"), ("images", "labels")])
+def test_images_to_judge_a_model_by_go_by_several_names(tmp_path, names):
+    x, y = np.random.default_rng(0).random((6, 5, 5), np.float32), np.arange(6) % 2
+    np.savez(tmp_path / "some.npz", **dict(zip(names, (x, y), strict=True)))
+    images, labels = read_test_images(tmp_path / "some.npz")
+    assert images.shape == (6, 1, 5, 5)
+    assert labels.tolist() == y.tolist()
 
 
 def test_a_missing_file_is_named(tmp_path):
