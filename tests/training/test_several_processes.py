@@ -71,7 +71,7 @@ def test_a_signal_stops_both_processes_and_both_go_on_to_the_same_weights(folder
         time.sleep(0.05)
     going.terminate()
     assert going.wait(timeout=60) == 143
-    resume = "train --out halted --resume --devices 2 --threads 1 --quiet --keep 2".split()
+    resume = ["train", "--out", "halted", "--resume", "--devices", "2", "--threads", "1", "--quiet", "--keep", "2"]
     again = python(MMC, *resume, cwd=folder, timeout=200)
     assert again.returncode == 0, again.stderr
     whole = python(MMC, *words, "--out", "whole", cwd=folder, timeout=200)
