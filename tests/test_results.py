@@ -34,6 +34,27 @@ def test_what_was_attempted_survives_its_line(attempted):
     assert AttackResult.from_json(made.to_json()) == made
 
 
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=20))
+def test_labels_survive_their_line_as_digits_where_each_is_one(labels):
+    made = row(range(len(labels)), [False] * len(labels), labels=labels)
+    assert AttackResult.from_json(made.to_json()) == made
+    written = json.loads(made.to_json())["labels"]
+    assert written == ("".join(map(str, labels)) if max(labels) < 10 else labels)
+
+
+def test_a_line_of_schema_2_has_no_labels_and_is_written_without():
+    old = row(schema=2).to_json()
+    assert "labels" not in old
+    assert (AttackResult.from_json(old).labels, AttackResult.from_json(old).to_json()) == ((), old)
+
+
+@pytest.mark.parametrize("labels", ["01", "01x", [0, 1], "0123"])
+def test_labels_that_do_not_name_every_image_are_refused(labels):
+    line = json.dumps(json.loads(row().to_json()) | {"labels": labels})
+    with pytest.raises(ValueError, match="one entry per image|invalid literal"):
+        AttackResult.from_json(line)
+
+
 def test_a_line_of_schema_1_attempted_every_rightly_classified_image():
     old = json.loads(row(correct=[False, True, True], fooled=[True, False, False]).to_json()) | {"schema": 1}
     for name in ("attempted", "non_finite", "signs"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from .errors import UserError
 from .files import append_lines, read_lines
 
-SCHEMA = 2  # 2: attempted, non_finite, signs
+SCHEMA = 3  # 2: attempted, non_finite, signs; 3: labels
 
 SIGNS = {  # what a model's output can show before any attack, and what it means
     "probabilities": "the model returns probabilities, not logits: attacks that climb cross-entropy are weakened; "
@@ -33,7 +33,7 @@ class AttackResult:
     an earlier attack did to the others is carried over: the row says what stands after this attack.
     `forwards` and `backwards` count images times passes; `non_finite` the images for which the model gave NaN or
     infinite logits, clean or attacked (they count as fooled); `signs` names what is suspicious about the model's
-    output (see `SIGNS`).
+    output (see `SIGNS`). `labels[i]` is the true class; rows made before schema 3 have none.
     """
 
     run: str
@@ -58,6 +58,7 @@ class AttackResult:
     attempted: Sequence[bool] = ()
     non_finite: int = 0
     signs: Sequence[str] = ()
+    labels: Sequence[int] = ()
     schema: int = SCHEMA
 
     def __post_init__(self):
@@ -87,13 +88,17 @@ class AttackResult:
         return (self.forwards + self.backwards) / max(1, sum(self.attempted))
 
     def to_json(self) -> str:
-        """One line; the flags as a string of 0 and 1, the sizes to seven digits, an unbroken index as "0:1000"."""
+        """One line; flags as a string of 0 and 1, sizes to seven digits, an unbroken index as "0:1000", labels below 10 as
+        a string of digits.
+        """
         row = asdict(self)
+        del row["labels"]
         row["correct"] = _bits(self.correct)
         row["fooled"] = _bits(self.fooled)
         row["attempted"] = _bits(self.attempted)
         row["size"] = [float(f"{s:.7g}") for s in self.size]
         row["index"] = _span(self.index)
+        row |= {"labels": _digits(self.labels)} if len(self.labels) else {}
         return json.dumps(row)
 
     @classmethod
@@ -107,7 +112,8 @@ class AttackResult:
         row["correct"] = [bit == "1" for bit in row["correct"]]
         row["fooled"] = [bit == "1" for bit in row["fooled"]]
         row["attempted"] = [bit == "1" for bit in row.get("attempted", "")] or row["correct"]
-        per_image = ("index", "correct", "fooled", "size", "attempted")
+        row["labels"] = [int(label) for label in row.get("labels", ())] or ()
+        per_image = ("index", "correct", "fooled", "size", "attempted", *(["labels"] if row["labels"] else []))
         if len({len(row[name]) for name in per_image}) > 1 or not row["index"]:
             raise ValueError(f"{', '.join(per_image)} must have one entry per image, and at least one")
         return cls(**row)
@@ -142,6 +148,10 @@ def read_results(path: Path) -> list[AttackResult]:
 
 def _bits(flags: Sequence[bool]) -> str:
     return "".join("1" if flag else "0" for flag in flags)
+
+
+def _digits(labels: Sequence[int]) -> str | list[int]:
+    return "".join(map(str, labels)) if max(labels) < 10 else list(labels)
 
 
 def _span(index: Sequence[int]) -> str | list[int]:

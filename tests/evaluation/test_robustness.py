@@ -172,6 +172,7 @@ def test_rows_name_what_was_attacked_and_with_which_settings():
     )[0]
     assert (row.run, row.data, row.split, row.suite, row.attack) == ("r", "made", "validation", "custom", "m")
     assert (row.threat, row.eps, row.seed, row.index) == ("Linf", 0.25, 5, list(range(100, 106)))
+    assert row.labels == split.labels.tolist()
     assert row.settings["attack"] == "pgd"
     assert row.settings["objective"] == "margin"
     assert row.settings["steps"] == 10

@@ -26,6 +26,7 @@ def test_merged_shares_are_the_rows_of_one_process(world_size):
     shares = [share_of(split, rank, world_size) for rank in range(world_size)]
     assert sum(len(share.labels) for share in shares) == 23
     merged = merge([evaluate(model, share, threat=THREAT, suite=SUITE) for share in shares], split)
+    assert merged[0].labels == y.tolist()
     for one, several in zip(whole, merged, strict=True):
         assert {**vars(one), "seconds": 0, "size": 0} == {**vars(several), "seconds": 0, "size": 0}
         torch.testing.assert_close(torch.tensor(one.size), torch.tensor(several.size), rtol=0, atol=1e-6)

@@ -249,7 +249,7 @@ def _over_the_same_images(rows: Sequence[AttackResult], split: Split) -> list[At
     cut, same = [], data_hash(_subset(split, [image for image in rows[0].index if image in common]))
     for row in rows:
         keep = [place for place, image in enumerate(row.index) if image in common]
-        per_image = ("index", "correct", "fooled", "size", "attempted")
+        per_image = ("index", "correct", "fooled", "size", "attempted", "labels")
         left = {name: [getattr(row, name)[place] for place in keep] for name in per_image}
         cut.append(replace(row, data_hash=same, **left))
     return cut

@@ -87,7 +87,8 @@ def evaluate(
 def _rows(judge: Judge, suite: Suite, shared: dict, faster: dict | None) -> Iterator[AttackResult]:
     """One row per attack of the suite, each as soon as its attack is done."""
     correct, finite = judge.clean()
-    seen = {"index": judge.split.index.tolist(), "correct": correct.tolist(), "signs": _signs(judge, finite)}
+    seen = {"index": judge.split.index.tolist(), "labels": judge.split.labels.tolist()}
+    seen |= {"correct": correct.tolist(), "signs": _signs(judge, finite)}
     fooled, size = ~correct, torch.zeros(len(correct))
     behavior = behavior_hash(judge.model, judge.split, judge.device) if judge.journal is not None else ""
     for place, (name, attack) in enumerate(suite.attacks.items()):

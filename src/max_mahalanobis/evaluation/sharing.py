@@ -55,6 +55,7 @@ def _merge_one(rows: Sequence[AttackResult], split: Split) -> AttackResult:
     return replace(
         rows[0],
         index=index,
+        labels=split.labels.tolist(),
         data_hash=data_hash(split),
         **{name: joined(name) for name in ("correct", "fooled", "size", "attempted")},
         **{name: sum(getattr(row, name) for row in rows) for name in ("forwards", "backwards", "non_finite")},
