@@ -88,8 +88,9 @@ class AttackResult:
         return (self.forwards + self.backwards) / max(1, sum(self.attempted))
 
     def to_json(self) -> str:
-        """One line; flags as a string of 0 and 1, sizes to seven digits, an unbroken index as "0:1000", labels below 10 as
-        a string of digits.
+        """One line; flags as a string of 0 and 1, sizes to seven digits, an unbroken index as "0:1000".
+
+        Labels are a string of digits where each is one.
         """
         row = asdict(self)
         del row["labels"]

@@ -9,7 +9,7 @@ from ..files import write_atomically
 from .conditions import CURVE, MINIMUM_NORM
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
 from .reading import RunRecord
-from .sentences import alarms, findings, take_away, verdict_on
+from .sentences import alarms, class_sentences, findings, take_away, verdict_on
 from .tables import DAGGER, NOTHING, Table, every_table, narrow, recipe_table
 
 TITLE = "What is left under attack"
@@ -44,6 +44,8 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         trained=recipe_table(trained),
         trainings=tables["trainings"],
         accuracy=_once([*tables["accuracy"], *tables["budgets"]]),
+        classes=tables["classes"],
+        by_class=class_sentences(runs),
         pairs=tables["pairs"],
         unions=_once(tables["unions"]),
         steps=_once(tables["steps"]),

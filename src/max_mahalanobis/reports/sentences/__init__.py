@@ -1,6 +1,7 @@
 """Numbers in words: what the rows say, how sure they are, what they do not settle."""
 
 from .audited import VerdictText, verdict_on
+from .classes import class_sentences
 from .fixed import SATURATED, UNEXPLAINED, UNEXPLAINED_IN_CASCADE
 from .overall import alarms, findings, take_away
 from .words import Sentence
@@ -12,6 +13,7 @@ __all__ = [
     "Sentence",
     "VerdictText",
     "alarms",
+    "class_sentences",
     "findings",
     "take_away",
     "verdict_on",

@@ -3,6 +3,7 @@
 from .accuracy import accuracy_tables
 from .budgets import budget_tables
 from .cells import DAGGER, NOTHING, Cell, Table, narrow
+from .classes import class_tables
 from .costs import cost_tables
 from .drawn import as_markdown, as_rich
 from .every import every_table
@@ -26,6 +27,7 @@ __all__ = [
     "as_markdown",
     "as_rich",
     "budget_tables",
+    "class_tables",
     "cost_tables",
     "every_table",
     "narrow",

@@ -6,6 +6,7 @@ from ..reading import RunRecord
 from .accuracy import accuracy_tables
 from .budgets import budget_tables
 from .cells import Table
+from .classes import class_tables
 from .costs import cost_tables
 from .pairs import pair_table
 from .steps import steps_tables
@@ -20,6 +21,7 @@ def every_table(runs: Sequence[RunRecord]) -> dict[str, list[Table]]:
         "trainings": [trained] if trained else [],
         "accuracy": accuracy_tables(runs),
         "budgets": budget_tables(runs),
+        "classes": class_tables(runs),
         "pairs": [paired] if paired else [],
         "unions": union_tables(runs),
         "steps": steps_tables(runs),
