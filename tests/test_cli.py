@@ -32,6 +32,7 @@ COMMANDS = (
     "report named --table json",
     "report named --table csv --quiet",
     "report named --table latex",
+    "report named --table robustbench",
     "centers --classes 3 --dim 5 --out centers.npy",
     "centers --classes 1",
     "plan --images 1000",
@@ -124,11 +125,18 @@ def test_tables_for_machines_stand_on_stdout_alone(done):
     told = json.loads(done["report named --table json"]["out"])
     assert told["tables"]["accuracy"][0]["rows"][0][0]["text"] == "named"
     lines = list(csv.DictReader(done["report named --table csv --quiet"]["out"].splitlines()))
-    assert {line["section"] for line in lines} == {"trainings", "accuracy", "unions", "costs"}
+    assert {line["section"] for line in lines} == {"trainings", "accuracy", "classes", "unions", "costs"}
     latex = done["report named --table latex"]
     assert latex["out"].startswith(r"\begin{table}")
     assert latex["out"].endswith("\\end{table}\n")
     assert latex["err"] == "mmc: the page: report.html\n"
+
+
+def test_the_record_for_robustbench_stands_on_stdout_and_what_is_unknown_on_stderr(done):
+    result = done["report named --table robustbench"]
+    told = json.loads(result["out"])
+    assert (told["name"], told["link"], "autoattack_acc" in told) == ("named", "", False)
+    assert "left empty, for you to fill in: link, authors, venue" in result["err"]
 
 
 def test_centers_are_written_as_a_simplex(done, folder):

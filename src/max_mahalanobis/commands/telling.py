@@ -1,5 +1,6 @@
 """Commands that tell: report, density, plan."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from .machine import load_data, use
 if TYPE_CHECKING:
     from ..reports.reading import RunRecord
 
+MACHINES = ("latex", "json", "csv", "robustbench")  # tables that stand on stdout alone
+
 
 def report(asked: options.Report) -> None:
     """One table per condition on stdout, one page on disk."""
@@ -23,9 +26,13 @@ def report(asked: options.Report) -> None:
     if asked.out.suffix != ".html":
         raise UserError(f"--out {asked.out} must end in .html: the page replaces the file")
     runs = read_runs(asked.runs)
+    machines = asked.table in MACHINES
+    text, remarks = _for_machines(runs, asked.table) if machines else ("", ())
     write_page(runs, asked.out)
-    if asked.table in ("latex", "json", "csv"):
-        print(_for_machines(runs, asked.table))
+    if machines:
+        print(text)
+        for remark in remarks:
+            say(remark, quiet=asked.machine.quiet)
         say(f"the page: {asked.out}", quiet=asked.machine.quiet)
         return
     _print_tables(runs, asked.table)
@@ -33,16 +40,22 @@ def report(asked: options.Report) -> None:
     print(f"\nThe page: {asked.out}")
 
 
-def _for_machines(runs: Sequence["RunRecord"], form: str) -> str:
+def _for_machines(runs: Sequence["RunRecord"], form: str) -> tuple[str, Sequence[str]]:
+    """What goes to stdout, and what is to be said beside it."""
     from ..reports.document import as_json
+    from ..reports.robustbench import robustbench_entry
     from ..reports.tables import as_csv, as_latex, every_table
 
+    if form == "robustbench":
+        entry = robustbench_entry(runs)
+        return json.dumps(entry.record, indent=2, ensure_ascii=False), entry.remarks
     if form == "json":
-        return as_json(runs)
+        return as_json(runs), ()
     tables = every_table(runs)
     if form == "csv":
-        return as_csv(tables)
-    return "\n\n".join(as_latex(table) for section in ("accuracy", "budgets", "pairs") for table in tables[section])
+        return as_csv(tables), ()
+    parts = [table for section in ("accuracy", "budgets", "pairs") for table in tables[section]]
+    return "\n\n".join(map(as_latex, parts)), ()
 
 
 def _print_tables(runs: Sequence["RunRecord"], form: str) -> None:
