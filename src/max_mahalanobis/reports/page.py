@@ -44,6 +44,7 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         trained=recipe_table(trained),
         trainings=tables["trainings"],
         accuracy=_once([*tables["accuracy"], *tables["budgets"]]),
+        protocols=_once(tables["protocols"]),
         classes=tables["classes"],
         by_class=class_sentences(runs),
         pairs=tables["pairs"],

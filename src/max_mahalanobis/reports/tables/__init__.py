@@ -10,6 +10,7 @@ from .every import every_table
 from .flat import as_csv
 from .latex import as_latex
 from .pairs import pair_table
+from .protocols import protocol_tables
 from .recipes import recipe_table
 from .steps import steps_tables
 from .sweep import sweep_table
@@ -32,6 +33,7 @@ __all__ = [
     "every_table",
     "narrow",
     "pair_table",
+    "protocol_tables",
     "recipe_table",
     "steps_tables",
     "sweep_table",

@@ -9,6 +9,7 @@ from .cells import Table
 from .classes import class_tables
 from .costs import cost_tables
 from .pairs import pair_table
+from .protocols import protocol_tables
 from .steps import steps_tables
 from .trainings import training_table
 from .unions import union_tables
@@ -21,6 +22,7 @@ def every_table(runs: Sequence[RunRecord]) -> dict[str, list[Table]]:
         "trainings": [trained] if trained else [],
         "accuracy": accuracy_tables(runs),
         "budgets": budget_tables(runs),
+        "protocols": protocol_tables(runs),
         "classes": class_tables(runs),
         "pairs": [paired] if paired else [],
         "unions": union_tables(runs),
