@@ -191,6 +191,7 @@ def test_a_model_that_crashes_on_a_batch_is_judged_on_the_others_and_called_inco
     few = Suite({"pgd": partial(pgd, threat=Linf(0.01), objective=margin, steps=3)})
     found = audit(crashing, (x, y), threat=Linf(0.01), suites=[few], batch_size=10, trial_images=10)
     assert found.verdict.number.total == 30
+    assert found.evidence.rows[0].labels == [*y[:10].tolist(), *y[20:].tolist()]
     assert not found.verdict.complete
     crash = next(finding for finding in found.verdict.findings if finding.check == "crashes")
     assert "images 10 to 19 on clean images: RuntimeError: out of order" in crash.seen
