@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..errors import UserError, one_of
+from ..heads import Head
 from ..types import Model
 from .compilation import Compiled, check_compiler
 from .thin_convolution import ThinConvolution
@@ -151,12 +152,20 @@ class _Flatten(nn.Flatten):
         return super().forward(x)
 
 
+class _Tracer(fx.Tracer):
+    """Reads a model's code down to its head, which has nothing to fold and may look at its input."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        """PyTorch's own layers, and heads."""
+        return isinstance(module, Head) or super().is_leaf_module(module, name)
+
+
 def _foldable(network: nn.Module) -> tuple[tuple[str, str], ...] | None:
     """Names of (layer, BatchNorm) where the BatchNorm alone sees what the layer does."""
     parameters = inspect.signature(network.forward).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
     try:
-        graph = fx.Tracer().trace(network, concrete_args=defaults)
+        graph = _Tracer().trace(network, concrete_args=defaults)
     except Exception:  # whatever the model's own code raises when it meets a stand-in for a tensor
         return None
     named = list(network.named_modules(remove_duplicate=False))
