@@ -90,6 +90,17 @@ def make_pictures(spread=1.0, classes=10, num=150, side=8, shown=3):
     }  # fmt: skip
 
 
+def make_surfaces(of=(0, 2)):
+    """Planes around two images: cross-entropy is exactly 0 left of half a budget, the margin rises and crosses 0."""
+    steps = np.linspace(-1.5, 1.5, 25, dtype=np.float32)
+    along = np.broadcast_to(steps, (len(of), 25, 25))
+    return {
+        "surface_steps": steps, "surface_of": np.array(of), "surface_attacked": np.ones(len(of), np.float32),
+        "surface_cross_entropy": np.maximum(0, along - 0.5), "surface_margin": 40 * along - 30,
+        "surface_size": np.hypot(along, along.swapaxes(1, 2)),
+    }  # fmt: skip
+
+
 def make_metrics(loss=8.0, best=0.95):
     lines = [{"event": "start", "device": "cpu"}]
     for epoch in range(1, 21):

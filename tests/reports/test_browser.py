@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from browser import browser, find_chromium
-from made import make_cascade, make_run, make_smallest, make_trained_run
+from made import make_cascade, make_pictures, make_run, make_smallest, make_surfaces, make_trained_run
 
 from max_mahalanobis.reports.page import write_page
 
@@ -32,7 +32,9 @@ VERDICT = {
 def path(tmp_path_factory):
     """A page of everything: a verdict, three runs, cascades, curves, pictures, names too long for a line."""
     runs = [
-        make_run(audit={"threat": "Linf", "eps": 8 / 255, "verdict": VERDICT}),
+        make_run(
+            audit={"threat": "Linf", "eps": 8 / 255, "verdict": VERDICT}, pictures=make_pictures() | make_surfaces()
+        ),
         make_trained_run(),
         make_run(LONG, metrics=[], pictures=None),
     ]

@@ -1,9 +1,10 @@
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from made import make_curve, make_pictures, make_run
+from made import make_curve, make_pictures, make_run, make_surfaces
 
 from max_mahalanobis.reports.conditions import attack_text
 from max_mahalanobis.reports.figures import (
@@ -12,6 +13,7 @@ from max_mahalanobis.reports.figures import (
     centers_drawing,
     examples_drawing,
     features_drawing,
+    surfaces_drawing,
     training_drawing,
 )
 from max_mahalanobis.reports.figures.canvas import visible
@@ -94,6 +96,42 @@ def test_color_images_are_drawn_too(mmc):
     drawing = examples_drawing(replace(mmc, pictures=pictures), "e")
     assert "says" in drawing.svg
     assert "the verdict changed on 2" in drawing.alt
+
+
+def surfaces(**changes):
+    return surfaces_drawing(make_run(pictures=make_pictures() | make_surfaces() | changes), "s")
+
+
+def test_the_loss_around_images_is_told_in_numbers_and_drawn_in_two_maps_each():
+    drawing = surfaces()
+    assert ET.fromstring(drawing.svg).tag.endswith("svg")
+    assert drawing.svg.count("<image ") == 2 * 2 + 4  # maps and their color bars
+    for words in (drawing.alt, drawing.caption):
+        assert words.count("exactly 0 on 68 % of the plane") == 2  # 17 of 25 columns
+        assert "at most 1; the margin goes from -90 to 30" in words
+    assert "the way of pgd-20 margin, Linf(8/255) and a random direction" in drawing.caption
+    assert len(drawing.svg) < 100_000
+
+
+def test_a_loss_that_is_nowhere_zero_or_everywhere_or_no_number_is_drawn_and_told():
+    somewhere = make_surfaces()["surface_cross_entropy"]
+    sloped = surfaces(surface_cross_entropy=somewhere + 0.25).alt
+    assert "is nowhere exactly 0, at least 0.25 and at most 1.25" in sloped
+    flat = surfaces(surface_cross_entropy=0 * somewhere, surface_margin=0 * somewhere - 30).alt
+    assert "exactly 0 on 100 % of the plane (100 % within the budget) and at most 0; the margin goes from -30" in flat
+    holes = np.where(somewhere > 0, np.nan, somewhere)
+    assert "at most 0" in surfaces(surface_cross_entropy=holes, surface_margin=np.full_like(holes, np.inf)).alt
+
+
+def test_equal_maps_share_no_id(mmc):
+    nothing = np.zeros((2, 25, 25), np.float32)
+    ids = re.findall(r'id="([^"]*)"', surfaces(surface_cross_entropy=nothing, surface_margin=nothing).svg)
+    assert len(ids) == len(set(ids))
+
+
+def test_pictures_of_before_there_were_surfaces_draw_none(mmc):
+    assert surfaces_drawing(mmc, "s") is None
+    assert surfaces_drawing(replace(mmc, pictures=None), "s") is None
 
 
 @pytest.mark.parametrize(("shape", "said"), [((2, 1), -1), ((1, 4), None), ((4, 2), 0), ((6, 3), 0), ((40, 30), 0)])

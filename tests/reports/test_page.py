@@ -6,7 +6,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from made import make_pictures, make_row, make_run, make_trained_run
+from made import make_pictures, make_row, make_run, make_surfaces, make_trained_run
 
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.reports.page import page, write_page
@@ -78,6 +78,18 @@ def test_a_section_without_a_table_is_neither_there_nor_linked(text):
     more = page([RunRecord("bare", None, [], [make_row("bare"), make_row("bare", "pgd-50 cross_entropy", 90)], None)])
     assert "pgd cross_entropy</th>" in more
     Outline(more)
+
+
+def test_the_loss_around_an_image_has_a_section_only_where_a_run_kept_it(text):
+    assert 'id="surfaces"' not in text
+    assert 'href="#surfaces"' not in text
+    result = page([make_run(pictures=make_pictures() | make_surfaces()), RUNS[1]])
+    assert 'href="#surfaces"' in result
+    assert result.count("<figure>") == text.count("<figure>") + 1
+    assert result.count('class="lacks"') == text.count('class="lacks"')
+    outline = Outline(result)
+    assert len(outline.ids) == len(set(outline.ids))
+    assert all(link.startswith(("#", "data:image/png")) for link in outline.links)
 
 
 def test_a_note_stands_once_in_its_section_but_a_mark_is_explained_under_each_table():

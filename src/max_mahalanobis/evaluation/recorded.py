@@ -66,7 +66,8 @@ def evaluate_run(
         append_results(run.results_file, [row for some in rows for row in some])
         settings["journal"].close()
         if weights is None:
-            _write_pictures(run, collect_pictures(model, split, threat=threats[0], seed=seed))
+            pictures = collect_pictures(model, split, threat=threats[0], seed=seed, batch_size=batch_size)
+            _write_pictures(run, pictures)
     return [row for some in rows[: len(cases)] for row in some]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import write_atomically
 from .conditions import CURVE, MINIMUM_NORM
-from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, training_drawing
+from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, surfaces_drawing, training_drawing
 from .reading import RunRecord
 from .sentences import alarms, class_sentences, findings, take_away, verdict_on
 from .tables import DAGGER, NOTHING, Table, every_table, narrow, recipe_table
@@ -56,6 +56,7 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         training=_drawn([training_drawing(runs)]),
         features=_drawn(features_drawing(run, f"features{number}") for number, run in enumerate(runs)),
         examples=_drawn(examples_drawing(run, f"examples{number}") for number, run in enumerate(runs)),
+        surfaces=_drawn(surfaces_drawing(run, f"surfaces{number}") for number, run in enumerate(runs)),
         costs=_once(tables["costs"]),
         recipes=[(run.name, _toml(run.recipe)) for run in trained if run.recipe is not None],
         missing=missing(trained),

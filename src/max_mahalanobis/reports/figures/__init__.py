@@ -5,6 +5,7 @@ from .canvas import Drawing
 from .centers import as_document, centers_drawing
 from .examples import examples_drawing
 from .features import features_drawing
+from .surfaces import surfaces_drawing
 from .training import training_drawing
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "centers_drawing",
     "examples_drawing",
     "features_drawing",
+    "surfaces_drawing",
     "training_drawing",
 ]

@@ -69,6 +69,7 @@ def render(figure: Figure, key: str, alt: str, caption: str, title: str = "") ->
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.S)
+    svg = re.sub(r'\bid="image\w+"', "", svg)  # a hash of its pixels: equal images would share one
     svg = re.sub(r'\bid="', f'id="{key}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{key}-", svg).replace(INK, "currentColor")
     return Drawing(svg.replace("<svg ", '<svg aria-hidden="true" ', 1), alt, caption, title)
