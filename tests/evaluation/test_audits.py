@@ -11,6 +11,8 @@ from torch.nn.functional import one_hot
 from max_mahalanobis.attacks import apgd, cross_entropy, margin, pgd, square
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.evaluation import Journal, Suite, audit
+from max_mahalanobis.evaluation.probes import facts_about
+from max_mahalanobis.evaluation.trials import planted, under_attack
 from max_mahalanobis.threats import Linf
 from max_mahalanobis.types import as_pixels
 
@@ -323,3 +325,27 @@ def test_changed_code_is_not_answered_from_the_journal_of_the_old(tmp_path):
     module.coarse = False
     again = audit(module, (x, y), journal=Journal(tmp_path), **asked)
     assert again.verdict.number == audit(module, (x, y), **asked).verdict.number
+
+
+def test_facts_are_of_all_trial_images_and_never_of_more_than_a_batch_at_once():
+    model, x, y = linear_problem(10, count=40)
+    asked = []
+
+    def watching(images):
+        asked.append(len(images))
+        return model(images)
+
+    measures, facts = (facts_about, partial(under_attack, labels=set(range(10))), planted), {}
+    for size in (7, 40):
+        asked.clear()
+        some = [measure(watching, x, y, Linf(0.05), batch_size=size) for measure in measures]
+        facts[size] = {name: value for found in some for name, value in found.items()}
+        assert max(asked) == size
+    assert facts[7]["images"] == 40
+    rounded = ("logit_gap", "detection", "batch_dependence")  # by the batch's own rounding
+    exact = [{name: value for name, value in found.items() if name not in rounded} for found in facts.values()]
+    assert exact[0] == exact[1]
+    for name in rounded[:2]:
+        assert facts[7][name] == pytest.approx(facts[40][name], abs=1e-4)
+    small = audit(model, (x, y), threat=Linf(0.05), suites=[SMALL], trial_images=30, batch_size=7)
+    assert small.evidence.facts["images"] == 30

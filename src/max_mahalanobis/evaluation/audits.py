@@ -78,7 +78,7 @@ def audit(
         attacks: your own, by name, with their threat bound; those that break the rules are left out and named.
         until_decided: attack 100 images, then twice as many, ..., and stop once an interval that may be looked at after
             every image (`statistics.proportion`, "anytime") shows whether the model is robust, weak or broken.
-        source: another model; images made against it are tried on this one (transfer).
+        source: another model; images made against it are tried on this one (transfer); none otherwise.
         known: facts to add, for example {"selected_on": "test"}.
         settings: of `evaluate`: batch_size, seed, device, names, faster, journal, progress.
 
@@ -102,8 +102,8 @@ def audit(
     trials = trials_on(run, split, correct, rows, threat, trial_images, source)
     facts |= {"lost": lost.counts, "lost_images": sorted(lost.images)}
     facts |= {"attacked": [len(split.labels), asked]} if until_decided else {}
-    few = taken(split, correct, min(trial_images, settings.get("batch_size", 256)))
-    facts |= _measured(model, few, threat, set(split.labels.tolist()), device, crashes)
+    few, labels = taken(split, correct, trial_images), set(split.labels.tolist())
+    facts |= _measured(model, few, threat, labels, device, crashes, settings.get("batch_size", 256))
     evidence = Evidence(rows, trials, facts, broken, crashes)
     quoted = [(f"suite {name} alone", [row for row in rows if row.suite == name]) for name in by_suite]
     quoted += [(f"{row.attack} alone", [row]) for row in rows if row.attack in (attacks or {})]
@@ -111,13 +111,19 @@ def audit(
 
 
 def _measured(
-    model: Model, split: Split, threat: ThreatModel, labels: set[int], device: torch.device, crashes: dict[str, str]
+    model: Model,
+    split: Split,
+    threat: ThreatModel,
+    labels: set[int],
+    device: torch.device,
+    crashes: dict[str, str],
+    batch_size: int,
 ) -> dict:
     """All facts about images that are right when clean; `labels` are all there are."""
     x, y, facts = as_pixels(split.images).to(device), split.labels.long().to(device), {}
     for measure in (facts_about, partial(under_attack, labels=labels), planted):
         try:
-            facts |= measure(model, x, y, threat)
+            facts |= measure(model, x, y, threat, batch_size=batch_size)
         except Exception as error:  # whatever a model, or what reads its numbers, may raise
             if measure is facts_about:
                 crashes["facts"] = _crash(split.index, error, "while it was measured")

@@ -1,7 +1,7 @@
 """What is measured of a model beside attacks on it: slopes, gaps, dependence on chance, mode and neighbours."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,17 +9,17 @@ from torch import Tensor, nn
 from ..attacks import OBJECTIVES, undisturbed
 from ..attacks.manners import look, slope
 from ..threats import ThreatModel
-from ..types import Images, Labels, Model
+from ..types import Images, Labels, Logits, Mask, Model
 from .signs import signs_of
 
 _ALONE = 8  # images compared alone and among others
 
 
-def facts_about(model: Model, x: Images, y: Labels, threat: ThreatModel) -> dict:
-    """Facts about images that are classified rightly, as plain values; about 14 passes each.
+def facts_about(model: Model, x: Images, y: Labels, threat: ThreatModel, *, batch_size: int = 256) -> dict:
+    """Facts about images that are classified rightly, as plain values; about 14 passes each, a batch at a time.
 
     images          how many
-    signs           keys of `results.SIGNS`
+    signs           keys of `results.SIGNS`, seen on the first batch
     zero_gradient   by objective: share of images whose gradient in float32 is exactly 0
     non_finite_gradient  share of images on which the margin's is NaN or infinite
     logit_gap       median and largest lead of the first logit over the second
@@ -27,23 +27,33 @@ def facts_about(model: Model, x: Images, y: Labels, threat: ThreatModel) -> dict
     batch_dependence  by how much logits move when an image is alone, as a share of their spread
     training_layers   names of layers in training mode although the model was told to evaluate
     """
+    batches = list(zip(x.split(batch_size), y.split(batch_size), strict=True))
+    zero, finite = {}, {}
     with undisturbed(model):
-        logits = look(model, x)
+        for name in ("cross_entropy", "margin"):
+            flags = [_gradient_is(model, *batch, name) for batch in batches]
+            zero[name], finite[name] = (torch.cat(each).double().mean().item() for each in zip(*flags, strict=True))
+        logits = look_at_all(model, x, batch_size)
         top = logits.topk(2, dim=1).values
         gaps = (top[:, 0] - top[:, 1]).float()
         return {
             "images": len(x),
-            "signs": signs_of(model, x),
-            "zero_gradient": {name: _shares(model, x, y, name)[0] for name in ("cross_entropy", "margin")},
-            "non_finite_gradient": _shares(model, x, y, "margin")[1],
+            "signs": signs_of(model, x[:batch_size]),
+            "zero_gradient": zero,
+            "non_finite_gradient": 1 - finite["margin"],
             "logit_gap": {"median": gaps.median().item(), "most": gaps.max().item()},
-            "downhill": _share_downhill(model, x, y, threat),
-            "batch_dependence": _batch_dependence(model, x[: 4 * _ALONE]),
+            "downhill": _share_downhill(model, batches, threat),
+            "batch_dependence": _batch_dependence(model, x[: min(4 * _ALONE, batch_size)]),
             "training_layers": _training_layers(model),
         }
 
 
-def detection(model: Model, x: Images, x_adv: Images) -> dict[str, float]:
+def look_at_all(model: Model, x: Images, batch_size: int) -> Logits:
+    """Logits of all images, a batch at a time."""
+    return torch.cat([look(model, some) for some in x.split(batch_size)])
+
+
+def detection(model: Model, x: Images, x_adv: Images, *, batch_size: int = 256) -> dict[str, float]:
     """Area under the ROC curve when adversarial images are told from clean ones by a low score (0.5: not at all).
 
     Scores: the largest logit and the largest probability, as in the authors' scripts.
@@ -51,7 +61,7 @@ def detection(model: Model, x: Images, x_adv: Images) -> dict[str, float]:
     from sklearn.metrics import roc_auc_score
 
     with undisturbed(model):
-        both = torch.cat([look(model, x), look(model, x_adv)]).double().cpu()
+        both = torch.cat([look_at_all(model, each, batch_size) for each in (x, x_adv)]).double().cpu()
     clean = [1] * len(x) + [0] * len(x_adv)
     scores = {"largest logit": both.amax(dim=1), "largest probability": both.softmax(dim=1).amax(dim=1)}
     return {name: float(roc_auc_score(clean, torch.nan_to_num(score))) for name, score in scores.items()}
@@ -104,25 +114,30 @@ class Witness(nn.Module):
         return logits
 
 
-def _shares(model: Model, x: Images, y: Labels, objective: str) -> tuple[float, float]:
-    """Of the images, the share whose gradient is exactly 0, and the share where it is not finite."""
+def _gradient_is(model: Model, x: Images, y: Labels, objective: str) -> tuple[Mask, Mask]:
+    """Per image: whether the gradient is exactly 0, and whether it is finite."""
     images = x.detach().clone().requires_grad_(True)
     with torch.enable_grad():
         total = _scored(objective, y)(model(images).to(x.dtype)).sum()
     gradient = torch.autograd.grad(total, images)[0] if total.requires_grad else torch.zeros_like(x)
-    flat, finite = (gradient.flatten(1) == 0).all(dim=1), torch.isfinite(gradient.flatten(1)).all(dim=1)
-    return flat.double().mean().item(), (~finite).double().mean().item()
+    return (gradient.flatten(1) == 0).all(dim=1), torch.isfinite(gradient.flatten(1)).all(dim=1)
 
 
-def _share_downhill(model: Model, x: Images, y: Labels, threat: ThreatModel) -> float | None:
+def _share_downhill(model: Model, batches: Sequence[tuple[Tensor, Tensor]], threat: ThreatModel) -> float | None:
     """None where no image has a slope."""
+    if threat.eps == 0:
+        return None
+    failed = torch.cat([_is_downhill(model, x, y, threat) for x, y in batches])
+    return failed.double().mean().item() if len(failed) else None
+
+
+def _is_downhill(model: Model, x: Images, y: Labels, threat: ThreatModel) -> Tensor:
+    """Of each image with a slope, whether a small step along it does not raise the margin."""
     _, before, gradient = slope(model, x, _scored("margin", y))
     sloped = (gradient.flatten(1) != 0).any(dim=1)
-    if not sloped.any() or threat.eps == 0:
-        return None
     step = threat.steepest(threat.free(gradient, x)) * (threat.eps / 100)
     after = _scored("margin", y)(look(model, (x + step).clamp(0, 1)))
-    return (after[sloped] <= before[sloped]).double().mean().item()
+    return after[sloped] <= before[sloped]
 
 
 def _scored(objective: str, y: Labels) -> Callable[[Tensor], Tensor]:

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from ..attacks import apgd, cross_entropy, fgsm, margin, pgd, square, transferred_from, undisturbed, uniform_noise
-from ..attacks.manners import look
 from ..errors import UserError
 from ..results import AttackResult, worst_case
 from ..threats import ThreatModel
 from ..types import Model, Split
 from .binarization import binarization_test
-from .probes import detection
+from .probes import detection, look_at_all
 from .suites import Suite
 
 _PLANTED = 12  # images of the binarization test
@@ -69,29 +68,34 @@ def trials_on(
     return made
 
 
-def planted(model: Model, x: Tensor, y: Tensor, threat: ThreatModel) -> dict:
+def planted(model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, batch_size: int = 256) -> dict:
     """The binarization test on the model's features, or on its logits where it has none."""
     if not threat.eps:
         return {}
     attack, features = partial(apgd, threat=threat, objective=margin, steps=50), getattr(model, "features", None)
     with undisturbed(model):
-        return {
-            "binarization": binarization_test(
-                features if callable(features) else model, x[:_PLANTED], threat=threat, attack=attack
-            )
-        }
+        test = partial(binarization_test, features if callable(features) else model, batch_size=batch_size)
+        return {"binarization": test(x[:_PLANTED], threat=threat, attack=attack)}
 
 
-def under_attack(model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, labels: set[int]) -> dict:
+def under_attack(
+    model: Model, x: Tensor, y: Tensor, threat: ThreatModel, *, labels: set[int], batch_size: int = 256
+) -> dict:
     """How well a low score tells attacked images from clean ones; and of those that fell, how many went to one class
     that no label has.
     """
-    x_adv = pgd(model, x, y, threat=threat, objective=margin, steps=20)
+    seeds = torch.arange(len(x), device=x.device)
+    batches = zip(*(each.split(batch_size) for each in (x, y, seeds)), strict=True)
+    attack = partial(pgd, model, threat=threat, objective=margin, steps=20)
+    x_adv = torch.cat([attack(some, labels_of, seeds=own) for some, labels_of, own in batches])
     with undisturbed(model):
-        predicted = look(model, x_adv).argmax(dim=1)
+        predicted = look_at_all(model, x_adv, batch_size).argmax(dim=1)
     fallen = predicted != y
     unknown = [int((predicted[fallen] == k).sum()) for k in set(predicted[fallen].tolist()) - labels]
-    return {"refused": (max(unknown, default=0), int(fallen.sum())), "detection": detection(model, x, x_adv)}
+    return {
+        "refused": (max(unknown, default=0), int(fallen.sum())),
+        "detection": detection(model, x, x_adv, batch_size=batch_size),
+    }
 
 
 def taken(split: Split, chosen: Tensor, count: int) -> Split:

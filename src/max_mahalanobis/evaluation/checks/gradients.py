@@ -68,9 +68,18 @@ def planted(evidence: Evidence) -> Finding | None:
     return Finding(
         "planted",
         "doubt",
-        f"of {test['planted']} adversarial examples planted on the model's own features, the attack found "
-        f"{test['found']} (random search {test['found_by_chance']})",
+        f"of {test['planted']} adversarial examples planted on the model's own features{_how_far(test)}, the attack "
+        f"found {test['found']} (random search {test['found_by_chance']})",
         "an attack that misses examples known to exist says little where it finds none",
         "more steps, another objective, or an attack adapted to what hides the gradient",
         ZIMMERMANN,
     )
+
+
+def _how_far(test: dict) -> str:
+    """Where they were planted; audits of before this was measured do not say."""
+    shortest = test.get("shortest")
+    if shortest is None:
+        return ""
+    away = "a budget" if round(shortest, 2) == 1 else f"{shortest:.2f} to 1 budgets"
+    return f" ({away} away, in {test['images']} images tried)"
