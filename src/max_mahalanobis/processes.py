@@ -36,6 +36,13 @@ def start_processes(
     return fabric
 
 
+def end_processes(fabric: "Fabric | None") -> None:
+    """Wait for all and take leave: a process that just ends may tear down what another still talks to."""
+    if fabric is not None:
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def check_processes(devices: int, device: str, *, nodes: int = 1) -> None:
     """Refuse what `start_processes` could not do.
 
@@ -50,9 +57,10 @@ def check_processes(devices: int, device: str, *, nodes: int = 1) -> None:
                             f"leave --{name} out")  # fmt: skip
     if nodes > 1 and machines is None:
         raise UserError(f"--nodes {nodes} needs torchrun or Slurm, which start the processes of every machine")
-    count = {"cpu": devices, "cuda": torch.cuda.device_count()}.get(device, 1)
-    if (here or devices) > count:
-        raise UserError(f"--devices {here or devices}, but there are {count} of {device}: choose --device cpu or fewer")
+    accelerators = {"cuda": torch.cuda.device_count(), "mps": 1}
+    if device in accelerators and (here or devices) > accelerators[device]:
+        found = f"{accelerators[device]} of {device}"
+        raise UserError(f"--devices {here or devices}, but there are {found}: choose --device cpu or fewer")
 
 
 def is_first() -> bool:

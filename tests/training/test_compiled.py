@@ -12,6 +12,7 @@ from max_mahalanobis.training import train
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_compiled_training_reaches_the_weights_of_an_uncompiled_one(tmp_path):
     """Within 1 % of the way the weights went: first weights rounded otherwise come as far apart (0.6 %, trades)."""
     done = python(Path(__file__).with_name("compiled.py"), cwd=tmp_path, timeout=600)

@@ -86,6 +86,7 @@ def test_batchnorm_momentum_decay_and_augmentation_resume_bit_for_bit_too(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_ten_kills_at_random_moments_leave_the_weights_of_a_peaceful_run(tmp_path):
     """AT with AWP and EMA, and its best weights kept: killed again and again, every time another moment."""
     done = python(Path(__file__).with_name("interrupt.py"), "kill ten times", cwd=tmp_path, timeout=600)

@@ -64,8 +64,9 @@ def test_processes_that_cannot_be_are_refused_before_anything_is_written(words, 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_signal_stops_both_processes_and_both_go_on_to_the_same_weights(folder):
-    words = f"{TRAIN} --epochs 400 --adversary pgd --adversary-steps 5 --devices 2 --averaging ema".split()
+    words = f"{TRAIN} --epochs 80 --adversary pgd --adversary-steps 2 --devices 2 --averaging ema".split()
     going = subprocess.Popen([sys.executable, MMC, *words, "--out", "halted"], cwd=folder, env=ENVIRONMENT)
     while not (folder / "halted" / "state" / "last.safetensors").exists():
         time.sleep(0.05)
@@ -81,6 +82,7 @@ def test_a_signal_stops_both_processes_and_both_go_on_to_the_same_weights(folder
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_torchrun_starts_the_processes_as_well(folder):
     words = f"{TRAIN} --model mlp --out launched".split()
     run = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", MMC)

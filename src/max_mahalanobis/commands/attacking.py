@@ -22,7 +22,7 @@ def evaluate(asked: options.Evaluate) -> None:
     """Attack a run under every suite and budget asked for, record the rows, print the tables."""
     from ..evaluation import UNLIMITED, evaluate_run
     from ..models import accelerated
-    from ..processes import start_processes
+    from ..processes import end_processes, start_processes
     from ..reports.reading import read_runs
     from ..reports.tables import accuracy_tables, budget_tables
 
@@ -51,6 +51,7 @@ def evaluate(asked: options.Evaluate) -> None:
             faster=partial(accelerated, compile=asked.compile, precision=asked.precision),
             progress=show,
         )
+    end_processes(together)
     if first:
         (record,) = (replace(r, results=rows) for r in read_runs([run.path]) if r.name == rows[0].run)
         print_tables([*accuracy_tables([record]), *budget_tables([record])])

@@ -51,7 +51,7 @@ def centers(asked: options.Centers) -> None:
 
 def train(asked: options.Train) -> None:
     """Train by a recipe into a run folder, or continue one."""
-    from ..processes import check_processes, is_first, start_processes
+    from ..processes import check_processes, end_processes, is_first, start_processes
     from ..training import fill_defaults
     from ..training import train as train_by
 
@@ -85,6 +85,7 @@ def train(asked: options.Train) -> None:
             compile=asked.compile,
             progress=(lambda event: (show(event), log(event))) if first else show,
         )
+    end_processes(together)
     if first:
         print(f"trained {run.path}{_validated(run)}")
 
