@@ -32,7 +32,7 @@ check: $(READY)  ## format, lint, fast tests, examples
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(PYTEST)
-	$(BIN)/python -m pytest -m examples
+	$(BIN)/python -m pytest -n 2 -m examples
 
 format: $(READY) ## rewrite the code in the house style
 	$(BIN)/ruff format .
