@@ -39,8 +39,8 @@ def use(machine: options.Machine, *, mps: bool = True) -> str:
 def keep_freed_memory() -> None:
     """Keep what tensors leave free in this process instead of giving it back after every step.
 
-    glibc returns large blocks to the system at once, and the pages must be fetched again: about a tenth of a training
-    step on a CPU. Elsewhere nothing happens.
+    glibc returns large blocks to the system at once, and their pages must be fetched again in the next step. Elsewhere
+    nothing happens.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(libc, "mallopt"):

@@ -8,6 +8,7 @@ from .. import options
 from ..errors import UserError
 from ..files import write_atomically
 from ..recipe import check_seed, describe_adversary
+from ..reports.trainings import ROBUST, counted, ends
 from ..runs import Run, check_free, create_run, facts_of, open_run, read_metrics
 from ..terminal import centers_progress, training_progress
 from .logs import epoch_log
@@ -124,13 +125,9 @@ def _open_or_create(asked: options.Train, recipe: "Recipe", *, resume: bool) -> 
 
 def _validated(run: "Run") -> str:
     """What the validation images say of the last epoch, and of the best where that is another."""
-    lines = read_metrics(run)
-    key = "robust_validation_accuracy" if "robust_validation_accuracy" in lines[-1] else "validation_accuracy"
-    best = max(lines, key=lambda line: line[key])
-    said = f": {100 * lines[-1][key]:.1f} % of the validation images{' hold' if key.startswith('robust') else ''}"
-    return said + (
-        f" (best {100 * best[key]:.1f} % in epoch {best['epoch'] + 1})" if best[key] > lines[-1][key] else ""
-    )
+    by, best, last = ends(read_metrics(run))
+    said = f": {100 * last[by]:.1f} % of the validation images{' hold' if by == ROBUST else ''}"
+    return said + (f" (best {100 * best[by]:.1f} % in epoch {counted(best)})" if best[by] > last[by] else "")
 
 
 def import_keras(asked: options.ImportKeras) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..recipe import Recipe
 from ..results import AttackResult, worst_case
 from .reading import RunRecord
+from .trainings import ROBUST, epochs, judged
 from .verdicts import cross_entropy_rows
 
 SCHEMA = 1
@@ -49,13 +50,11 @@ def _left(rows: Sequence[AttackResult]) -> int:
 
 
 def _training(run: RunRecord, recipe: Recipe) -> dict:
-    epochs = [line for line in run.metrics if "epoch" in line]
-    robust = [
-        line["robust_validation_accuracy"] for line in epochs if line.get("robust_validation_accuracy") is not None
-    ]
+    lines = epochs(run.metrics)
+    robust = [line[ROBUST] for line in judged(lines, ROBUST)]
     return {
         "recipe": recipe.fingerprint,
-        "epochs": len(epochs),
-        "seconds": round(sum(line.get("seconds", 0.0) for line in epochs), 1),
+        "epochs": len(lines),
+        "seconds": round(sum(line.get("seconds", 0.0) for line in lines), 1),
         "robust_validation": {"last": round(robust[-1], 4), "best": round(max(robust), 4)} if robust else None,
     }

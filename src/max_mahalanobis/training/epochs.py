@@ -13,6 +13,8 @@ from .loop import Loop
 from .state import Progress
 from .validation import is_finite, validate
 
+OVERFITTED = "catastrophic overfitting"  # a reason to stop, with the best weights
+
 
 @dataclass
 class Epochs:
@@ -41,7 +43,8 @@ class Epochs:
             lines += [*at.events, line]
             reason = _reason_to_stop(recipe, lines)
             if reason is not None:
-                lines.append({"event": "stopped", "epoch": at.epoch, "reason": reason})
+                weights = "best" if reason.startswith(OVERFITTED) else recipe.checkpoint
+                lines.append({"event": "stopped", "epoch": at.epoch, "reason": reason, "weights": weights})
             stopped = reason is not None
             at = Progress(at.epoch + 1, parts=at.parts)
             best = _copied(judged) if _best(lines) == at.epoch else best
@@ -49,8 +52,7 @@ class Epochs:
             loop.show(line | {"epochs": recipe.epochs, "epoch_done": True} | ({"event": reason} if stopped else {}))
             if loop.asked_to_stop():
                 loop.interruption.stop()
-        overfitted = any("catastrophic" in line.get("reason", "") for line in lines)
-        if recipe.checkpoint == "best" or overfitted:
+        if "best" in (recipe.checkpoint, *(line.get("weights") for line in lines)):
             return best, _best(lines)
         return loop.average.judged.state_dict(), at.epoch
 
@@ -110,7 +112,7 @@ def _reason_to_stop(recipe: Recipe, lines: list[dict]) -> str | None:
     curve, best = _curve(lines), _best(lines)
     fallen = curve[best - 1] - curve[-1]
     if recipe.adversary in ("fgsm", "free") and fallen > recipe.guard:
-        return f"catastrophic overfitting: {100 * fallen:.1f} points below epoch {best}, whose weights are kept"
+        return f"{OVERFITTED}: {100 * fallen:.1f} points below epoch {best}, whose weights are kept"
     if recipe.patience is not None and len(curve) - best >= recipe.patience:
         return f"no better validation since epoch {best}"
     return None

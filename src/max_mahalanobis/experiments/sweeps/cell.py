@@ -29,9 +29,10 @@ def act(
         recipe, path = cell.recipe, out / cell.name
         run = started(path, recipe)
         data = load(recipe, {} if run is None else run.trained_on)
+        facts = facts_of(recipe, data, data_dir)
         if run is None:
-            run = create_run(path, recipe, facts_of(recipe, data, data_dir))
-        elif any(facts_of(recipe, data).get(name) != run.trained_on.get(name) for name in ("hashes", "file_hashes")):
+            run = create_run(path, recipe, facts)
+        elif any(facts.get(name) != run.trained_on.get(name) for name in ("hashes", "file_hashes")):
             raise UserError(f"{recipe.data}: not the files {path} was trained on: give those, or remove that folder")
         if not run.weights_file.exists():
             with training_progress(run.name, recipe.epochs, quiet=quiet) as show:

@@ -41,11 +41,17 @@ def _row(run: RunRecord, lines: Sequence[dict]) -> tuple[Cell, ...]:
         Cell(run.name),
         Cell(str(counted(best)), f"of {len(lines)}"),
         *(_percent(line, by) for by in (CLEAN, ROBUST) for line in (best, last)),
-        Cell(NOTHING if run.recipe is None else run.recipe.get("checkpoint", "last")),
+        Cell(_weights(run)),
         Cell(f"{median(speeds):,.0f}" if speeds else NOTHING),
         Cell(f"{sum(seconds):,.0f}" if seconds else NOTHING),
         _percent(last, "adversary_success"),
     )
+
+
+def _weights(run: RunRecord) -> str:
+    """Which weights the run ends with: what its recipe says, unless what stopped it says otherwise."""
+    said = [line["weights"] for line in run.metrics if line.get("event") == "stopped" and "weights" in line]
+    return said[-1] if said else NOTHING if run.recipe is None else run.recipe.get("checkpoint", "last")
 
 
 def _percent(line: dict, name: str) -> Cell:
