@@ -17,8 +17,9 @@ from max_mahalanobis.results import read_results
 pytestmark = pytest.mark.slow
 
 MMC = [str(Path(sys.executable).parent / "mmc")]
-ASKED = [*MMC, "audit", "run", "--suite", "auto_fast", "--images", "150", "--batch-size", "40", "--quiet"]
+ASKED = [*MMC, "audit", "run", "--suite", "auto_fast", "--images", "150", "--batch-size", "10", "--quiet"]
 ASKED += ["--threads", "1", "--trial-images", "20"]
+KILLS = 10
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +30,23 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(folder):
+    """An undisturbed audit: its chunks, its rows, its verdict."""
+    assert started(folder, "whole").wait(timeout=300) == 0
+    return chunks(folder, "whole"), *found(folder, "whole")
+
+
 def started(folder, out):
     return subprocess.Popen(
         [sys.executable, *ASKED, "--out", out], cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL
     )
+
+
+def chunks(folder, out):
+    """Every chunk on disk: which attack, which images; of a line being written nothing."""
+    lines = [line for file in (folder / out / "audit").glob("*.jsonl") for line in file.read_text().split("\n")[:-1]]
+    return [(key, tuple(index)) for key, index, *_ in map(json.loads, lines)]
 
 
 def found(folder, out):
@@ -41,30 +55,36 @@ def found(folder, out):
     return rows, json.loads((folder / out / "audit.json").read_text())["verdict"]
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_rows_and_two_at_once_do_no_harm(folder):
-    began = time.monotonic()
-    assert started(folder, "whole").wait(timeout=300) == 0
-    needed, moments = time.monotonic() - began, random.Random(0)
-    for _ in range(4):
-        running = started(folder, "killed")
-        time.sleep(moments.uniform(0.3, 0.9) * needed)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        (folder / "killed" / "results.jsonl").unlink(missing_ok=True)  # it may have been done before the signal came
+def kill(running, folder, moments):
+    """With SIGKILL, once it has gone on by a few chunks, at a random moment of the next."""
+    enough = len(chunks(folder, "killed")) + moments.randint(1, 3)
+    while running.poll() is None and len(chunks(folder, "killed")) < enough:
+        time.sleep(0.01)
+    time.sleep(moments.uniform(0, 0.1))
+    running.kill()
+    assert running.wait() == -signal.SIGKILL  # it had not ended
+
+
+@pytest.mark.long
+def test_killed_at_random_moments_it_runs_no_chunk_again_and_ends_with_the_same_rows_also_twice_at_once(folder, whole):
+    every, rows, verdict = whole
+    moments = random.Random(0)
+    for _ in range(KILLS):
+        kill(started(folder, "killed"), folder, moments)
+    done = chunks(folder, "killed")
+    assert len(done) == len(set(done))
+    assert KILLS <= len(done) < len(every)
     both = [started(folder, "killed"), started(folder, "killed")]
     assert [each.wait(timeout=300) for each in both] == [0, 0]
-    rows, verdict = found(folder, "whole")
+    assert set(chunks(folder, "killed")) == set(every)
     twice, again = found(folder, "killed")
     assert (twice[: len(rows)], twice[len(rows) :]) == (rows, rows)
     assert again == verdict
 
 
-def test_a_second_audit_runs_nothing_again(folder):
-    assert started(folder, "twice").wait(timeout=300) == 0
-    lines = sum(len(file.read_text().splitlines()) for file in (folder / "twice" / "audit").glob("*.jsonl"))
-    assert started(folder, "twice").wait(timeout=300) == 0
-    after = sum(len(file.read_text().splitlines()) for file in (folder / "twice" / "audit").glob("*.jsonl"))
-    assert after == lines > 0
+def test_a_second_audit_runs_nothing_again(folder, whole):
+    assert started(folder, "whole").wait(timeout=300) == 0
+    assert chunks(folder, "whole") == whole[0] != []
 
 
 MODEL = """
