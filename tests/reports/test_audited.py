@@ -33,7 +33,7 @@ def audit(**changes):
 def test_the_page_begins_with_the_verdict_its_meaning_and_the_illusion():
     text = page([replace(make_run(), audit=audit())])
     assert text.index("Verdict on") < text.index("What was trained")
-    assert "0.0 % [0.0, 3.7] of 100 images hold under Linf eps 0.2; clean 99.0 %" in text
+    assert "0.0 % [0.0, 3.7] of 100 images hold under Linf eps 51/255; clean 99.0 %" in text
     assert "The model is broken: less than 0.1" in text
     assert "The number is reliable" in text
     assert "pgd-20 cross_entropy alone reports 73.0 %, 73.0 points too much: an illusion." in text

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK = "#1b1e24"  # drawn in this color, shown in the page's own (currentColor), so that dark pages stay readable
+WARN = "#a8320f"  # likewise shown in the page's own color of warnings
 GRID = "#80869059"
 RUN_COLORS = ("#0a7fc2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito 2008
 CLASS_COLORS = (  # Tol's muted scheme, its darkest and its pale gray made readable on both backgrounds
@@ -71,7 +72,7 @@ def render(figure: Figure, key: str, alt: str, caption: str, title: str = "") ->
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.S)
     svg = re.sub(r'\bid="image\w+"', "", svg)  # a hash of its pixels: equal images would share one
     svg = re.sub(r'\bid="', f'id="{key}-', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{key}-", svg).replace(INK, "currentColor")
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{key}-", svg).replace(INK, "currentColor").replace(WARN, "var(--warn)")
     return Drawing(svg.replace("<svg ", '<svg aria-hidden="true" ', 1), alt, caption, title)
 
 

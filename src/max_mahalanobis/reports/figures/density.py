@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from .canvas import CLASS_COLORS, INK, Drawing, canvas, color_of, marker_of, render, visible
 
@@ -169,7 +170,7 @@ def plane_drawing(record: dict, key: str) -> Drawing:
             axes.plot(*zip(*mine, strict=True), "o", color=color, markersize=3.2, alpha=0.7, markeredgewidth=0)
         stars = {"color": INK, "markersize": 13, "markeredgecolor": "white", "markeredgewidth": 0.7, "zorder": 5}
         axes.plot(*zip(*plane["centers"], strict=True), "*", **stars)
-        axes.set_aspect("equal", adjustable="box")
+        axes.set_aspect("equal", adjustable="datalim")
         share = plane["variance"]
         axes.set(xlabel="first feature" if share is None else "first principal axis")
         axes.set(ylabel="second feature" if share is None else "second principal axis")
@@ -188,6 +189,10 @@ def _log_x(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")  # the default one writes 10^n in TeX
     axes.xaxis.set_minor_formatter("")
+    low, high = axes.get_xlim()
+    if high < 20 * low:  # powers of ten alone would be one number, or none
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+        axes.xaxis.set_minor_formatter("{x:g}")
 
 
 def _finish(figure, panels: Sequence[Axes], records: Sequence[dict], *, splits: bool = True, more=()) -> None:

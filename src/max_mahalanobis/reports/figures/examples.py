@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from ..conditions import attack_text
 from ..reading import RunRecord
-from .canvas import CLASS_COLORS, Drawing, canvas, render
+from .canvas import WARN, Drawing, canvas, render
 
 MOST = 6
 NEEDED = {"images", "images_adv", "image_labels", "image_predictions", "image_adv_predictions"}
@@ -53,5 +53,5 @@ def _show(axes: Axes, image: np.ndarray, title: str | None, wrong: bool | None) 
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     if title is not None:
-        color = {"color": CLASS_COLORS[6]} if wrong else {}
+        color = {"color": WARN} if wrong else {}
         axes.set_title(title + (" ✗" if wrong else ""), fontsize=10, loc="center", **color)

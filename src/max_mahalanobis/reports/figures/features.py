@@ -32,7 +32,7 @@ def features_drawing(run: RunRecord, key: str) -> Drawing | None:
         stars = project(pictures["centers"])
         axes.plot(*stars.T, "*", color=INK, markersize=13, markeredgecolor="white", markeredgewidth=0.7, zorder=5)
         axes.set(xlabel="first principal axis", ylabel="second principal axis")
-        axes.set_aspect("equal", adjustable="box")
+        axes.set_aspect("equal", adjustable="datalim")
         figure.legend(handles=_handles(run, np.unique(labels), kind), loc="outside right upper")
         alt = f"{run.name}: features of {len(keep)} images before and after {attack}, around {len(stars)} {kind}."
         caption = (

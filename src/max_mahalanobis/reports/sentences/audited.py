@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..conditions import eps_text, norm_name
 from ..reading import RunRecord
 from .words import Sentence
 
@@ -29,9 +30,10 @@ def verdict_on(run: RunRecord) -> VerdictText:
     """The verdict in `run.audit`, which must be there."""
     audit, verdict = run.audit, run.audit["verdict"]
     low, high = (f"{100 * bound:.1f}" for bound in verdict["interval"])
+    budget = f"{norm_name(audit['threat'])} eps {eps_text(audit['eps'], audit['threat'])}"
     number = (
-        f"{100 * verdict['number']:.1f} % [{low}, {high}] of {verdict['images']} images hold under "
-        f"{audit['threat']} eps {audit['eps']:.6g}; clean {100 * verdict['clean']['number']:.1f} %"
+        f"{100 * verdict['number']:.1f} % [{low}, {high}] of {verdict['images']} images hold under {budget}; "
+        f"clean {100 * verdict['clean']['number']:.1f} %"
     )
     doubts = [finding for finding in verdict["findings"] if finding["weight"] == "doubt"]
     because = f"doubtful: {len(doubts)} reason{'s' if len(doubts) > 1 else ''} why the true accuracy may be lower"
