@@ -103,9 +103,9 @@ def make_surfaces(of=(0, 2)):
 
 def make_metrics(loss=8.0, best=0.95):
     lines = [{"event": "start", "device": "cpu"}]
-    for epoch in range(1, 21):
-        falling = loss * 0.8**epoch
-        lines.append({"epoch": epoch, "loss": falling, "validation_accuracy": best - 0.4 * 0.7**epoch, "seconds": 1.0})
+    for epoch in range(20):
+        accuracy = best - 0.4 * 0.7 ** (epoch + 1)
+        lines.append({"epoch": epoch, "loss": loss * 0.8**epoch, "validation_accuracy": accuracy, "seconds": 1.0})
     return [*lines, {"event": "end"}]
 
 
@@ -145,3 +145,38 @@ def make_trained_run(name="sce-at"):
     rows = make_rows(name, (160, 155, 152, 158, 156), 184)
     recipe = make_recipe(head="softmax", **attack)
     return RunRecord(name, recipe, make_metrics(2.3, 0.92), rows + curve, make_pictures(2.0))
+
+
+LONG = "a-run-whose-name-was-made-by-a-sweep-over-everything/" * 3
+FINDING = {"check": "many", "weight": "doubt", "seen": "it " * 40, "why": "w" * 300, "remedy": "wait", "reference": ""}
+VERDICT = {
+    "number": 0.5, "interval": [0.43, 0.57], "images": 200, "clean": {"number": 0.95, "interval": [0.91, 0.98]},
+    "reliability": "doubtful", "robustness": "undecided", "complete": False,
+    "findings": [FINDING, FINDING | {"weight": "note", "reference": "Carlini et al. 2019"}],
+    "illusion": [{"source": "pgd-20 cross_entropy alone", "reports": 0.88, "points": 38.0}],
+    "thresholds": {"robust": 0.5, "broken": 0.1, "illusion": 10.0},
+}  # fmt: skip
+
+
+def make_everything():
+    """Runs that between them fill every section of the page; the last has a name too long for a line and no more."""
+    labels = [10 * i // N for i in range(N)]
+    audit = {"threat": "Linf", "eps": 8 / 255, "verdict": VERDICT}
+    judged = make_run(audit=audit, pictures=make_pictures() | make_surfaces(), notes=("mmc: a note.",))
+    paper = {"suite": "paper_faithful", "eps": 8 / 256}
+    turned = {"suite": "transformations", "threat": "none", "settings": {"attack": "rotation"}}
+    extra = [
+        *make_cascade("mmc", (150, 90, 80, 70)),
+        *(make_row("mmc", f"pgd-{steps} cross_entropy", left, **paper) for steps, left in ((10, 170), (50, 160))),
+        *make_smallest("mmc", (0.03, 0.02, 0.02)),
+        *make_smallest("mmc", (0.6, 0.5, 0.5), threat="L2"),
+        *(make_row("mmc", attack, 120, **turned) for attack in ("rotation", "gaussian_noise")),
+    ]
+    trained = make_trained_run()
+    signs = {"signs": ["probabilities", "no gradient"], "non_finite": 3}
+    return [
+        replace(judged, results=[*(replace(row, labels=labels) for row in judged.results), *extra]),
+        replace(trained, metrics=make_fight(), results=[replace(row, **signs) for row in trained.results]),
+        RunRecord("sce-at@best", trained.recipe, [], [make_row("sce-at@best")], None, shares_training=True),
+        make_run(LONG, metrics=[], pictures=None, recipe=None, curve=False),
+    ]

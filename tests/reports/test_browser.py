@@ -1,46 +1,67 @@
 """The page in a real browser, at the widths of a phone and a desk; needs Chromium (Debian: apt install chromium)."""
 
-from dataclasses import replace
+import os
+from pathlib import Path
 
 import pytest
 from browser import browser, find_chromium
-from made import make_cascade, make_pictures, make_run, make_smallest, make_surfaces, make_trained_run
+from made import LONG, make_everything
 
+from max_mahalanobis import Recipe, train
+from max_mahalanobis.experiments.densities import tell
+from max_mahalanobis.reports.density_page import PAGE
 from max_mahalanobis.reports.page import write_page
+from max_mahalanobis.runs import create_run, facts_of
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(find_chromium() is None, reason="no chromium here (Debian: apt install chromium)"),
 ]
 WIDTHS = {"phone": 375, "desk": 1280}
-LONG = "a-run-whose-name-was-made-by-a-sweep-over-everything/" * 3
+SHEET = 700  # A4 without margins, at 96 dots per inch
+UNFOLD = "document.querySelectorAll('details').forEach(each => each.open = true)"
+AXE = os.environ.get("AXE")  # the file axe.min.js of npm's axe-core
+BARRIERS = (
+    "axe.run().then(found => found.violations.filter(each => each.impact != 'minor')"
+    ".flatMap(each => each.nodes.map(node => [each.impact, each.id, node.failureSummary, node.html.slice(0, 200)])))"
+)
 WIDER = "[...document.querySelectorAll('body *')].filter(e => !e.closest('.wide, pre')"
 UNREACHED = (
     "[...document.querySelectorAll('*')].filter(e => e.scrollWidth > e.clientWidth + 1 && e.tabIndex < 0"
     " && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)).map(e => e.outerHTML.slice(0, 80))"
 )
-FINDING = {"check": "many", "weight": "doubt", "seen": "it " * 40, "why": "w" * 300, "remedy": "wait", "reference": ""}
-VERDICT = {
-    "number": 0.5, "interval": [0.43, 0.57], "images": 200, "clean": {"number": 0.95, "interval": [0.91, 0.98]},
-    "reliability": "doubtful", "robustness": "undecided", "complete": False, "findings": [FINDING],
-    "illusion": [{"source": "pgd-20 cross_entropy alone", "reports": 0.88, "points": 38.0}],
-    "thresholds": {"robust": 0.5, "broken": 0.1, "illusion": 10.0},
-}  # fmt: skip
+UNREADABLE = """[...document.querySelectorAll('svg')].flatMap(drawing => {
+    const outer = drawing.getBoundingClientRect();
+    const boxed = e => ({text: e.textContent, box: e.getBoundingClientRect()});
+    const labels = [...drawing.querySelectorAll('text')].map(boxed);
+    const isCut = ({box}) => box.left < outer.left - 1 || box.right > outer.right + 1 || box.top < outer.top - 1
+        || box.bottom > outer.bottom + 1;
+    const overlap = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+    return labels.filter((label, place) => isCut(label) || labels.slice(0, place).some(e => overlap(e.box, label.box)));
+}).map(label => label.text)"""
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    """A page of everything: a verdict, three runs, cascades, curves, pictures, names too long for a line."""
-    runs = [
-        make_run(
-            audit={"threat": "Linf", "eps": 8 / 255, "verdict": VERDICT}, pictures=make_pictures() | make_surfaces()
-        ),
-        make_trained_run(),
-        make_run(LONG, metrics=[], pictures=None),
-    ]
-    extra = [*make_cascade("mmc", (150, 90, 80, 70)), *make_smallest("mmc", (0.03, 0.02, 0.02))]
-    runs[0] = replace(runs[0], results=[*runs[0].results, *extra])
-    return write_page(runs, tmp_path_factory.mktemp("page") / "report.html")
+def report(tmp_path_factory):
+    return write_page(make_everything(), tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def density(tmp_path_factory, digits):
+    """The page of `mmc density`, of two short trainings."""
+    folder = tmp_path_factory.mktemp("density")
+    recipes = {LONG.replace("/", "-"): Recipe(epochs=1), "sce": Recipe(head="softmax", epochs=1)}
+    for name, recipe in recipes.items():
+        train(recipe, digits, run=create_run(folder / name, recipe, facts_of(recipe, digits)), device="cpu")
+    asked = {"images": 300, "convention": "volume", "device": "cpu", "seed": 0, "overwrite": False, "quiet": True}
+    tell([folder / name for name in recipes], folder / "told", load=lambda run: digits, **asked)
+    return folder / "told" / PAGE
+
+
+@pytest.fixture(params=["report", "density"])
+def path(request):
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +74,7 @@ def tab(tmp_path_factory):
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 def test_the_page_fits_its_window_and_is_silent(tab, path, width, dark):
     assert tab.open(path, width, dark=dark) == []  # no request, no console message, no error
+    tab.value(UNFOLD)
     assert tab.value("document.documentElement.scrollWidth") <= width
     assert tab.value("document.body.scrollWidth") <= width
     assert tab.value(f"{WIDER} && e.getBoundingClientRect().right > {width} + 1).map(e => e.outerHTML)") == []
@@ -61,11 +83,28 @@ def test_the_page_fits_its_window_and_is_silent(tab, path, width, dark):
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 def test_whatever_scrolls_sideways_is_reached_by_keyboard(tab, path, width):
     tab.open(path, width)
+    tab.value(UNFOLD)
     assert tab.value(UNREACHED) == []
 
 
-def test_the_tab_key_walks_from_the_first_link_through_the_whole_page(tab, path):
-    tab.open(path, WIDTHS["phone"])
+def test_no_label_of_a_drawing_is_cut_or_lies_on_another(tab, path):
+    tab.open(path, WIDTHS["desk"])
+    assert tab.value(UNREADABLE) == []
+
+
+@pytest.mark.skipif(AXE is None, reason="no axe-core: set AXE to the axe.min.js of npm's axe-core")
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_axe_finds_no_barrier(tab, path, width, dark):
+    tab.open(path, width, dark=dark)
+    tab.value(UNFOLD)
+    tab.value(f"{Path(AXE).read_text()}; null")
+    assert tab.value(BARRIERS) == []
+
+
+def test_the_tab_key_walks_from_the_first_link_through_the_whole_page(tab, report):
+    tab.open(report, WIDTHS["phone"])
+    tab.value(UNFOLD)
     total = tab.value("document.querySelectorAll('a[href], [tabindex=\"0\"], summary').length")
     places = []
     for _ in range(total):
@@ -75,9 +114,13 @@ def test_the_tab_key_walks_from_the_first_link_through_the_whole_page(tab, path)
     assert tab.value("document.activeElement.tagName") == "SUMMARY"
 
 
-def test_the_page_prints_within_a_sheet_recipes_and_all(tab, path):
-    tab.open(path, 700, media="print")  # A4 without margins, at 96 dots per inch
-    assert tab.value("document.documentElement.scrollWidth") <= 700
+def test_the_page_prints_within_a_sheet(tab, path):
+    tab.open(path, SHEET, media="print")
+    assert tab.value("document.documentElement.scrollWidth") <= SHEET
+
+
+def test_the_report_prints_what_is_folded_and_no_links_to_its_sections(tab, report):
+    tab.open(report, SHEET, media="print")
     assert tab.value("getComputedStyle(document.querySelector('nav')).display") == "none"
     closed = (
         "[...document.querySelectorAll('details pre')].filter(e => !e.checkVisibility({contentVisibilityAuto: true}))"

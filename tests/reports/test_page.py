@@ -4,10 +4,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
-from made import make_pictures, make_row, make_run, make_surfaces, make_trained_run
+from made import make_everything, make_pictures, make_row, make_run, make_surfaces, make_trained_run
 
+from max_mahalanobis import reports
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.reports.page import page, write_page
 from max_mahalanobis.reports.reading import RunRecord
@@ -78,6 +80,13 @@ def test_a_section_without_a_table_is_neither_there_nor_linked(text):
     more = page([RunRecord("bare", None, [], [make_row("bare"), make_row("bare", "pgd-50 cross_entropy", 90)], None)])
     assert "pgd cross_entropy</th>" in more
     Outline(more)
+
+
+def test_runs_with_everything_fill_every_section_there_is():
+    template = (files(reports) / "page.html").read_text(encoding="utf-8")
+    outline = Outline(page(make_everything()))
+    assert set(re.findall(r'<section id="(\w+)"', template)) <= set(outline.ids)
+    assert len(outline.ids) == len(set(outline.ids))
 
 
 def test_the_loss_around_an_image_has_a_section_only_where_a_run_kept_it(text):
