@@ -74,12 +74,12 @@ def make_curve(run, plain, adaptive, clean=190):
     return rows
 
 
-def make_pictures(spread=1.0, classes=10, num=150, side=8, shown=3):
+def make_pictures(spread=1.0, classes=10, num=150, side=8, shown=3, channels=1):
     rng = np.random.default_rng(0)
     centers = np.eye(classes, 16, dtype=np.float32) * 10
     labels = rng.integers(0, classes, num)
     features = centers[labels] + spread * rng.standard_normal((num, 16)).astype(np.float32)
-    images = rng.random((shown, 1, side, side), dtype=np.float32)
+    images = rng.random((shown, channels, side, side), dtype=np.float32)
     return {
         "features": features, "features_adv": features + 0.4 * (centers[(labels + 1) % classes] - features),
         "centers": centers, "centers_are": np.array("preset"), "labels": labels, "images": images,
@@ -180,3 +180,18 @@ def make_everything():
         RunRecord("sce-at@best", trained.recipe, [], [make_row("sce-at@best")], None, shares_training=True),
         make_run(LONG, metrics=[], pictures=None, recipe=None, curve=False),
     ]
+
+
+def make_hundred(name, num=2000):
+    """A run of a hundred classes, as of CIFAR-100."""
+    shared = {"num": num, "labels": [i % 100 for i in range(num)], "data": "cifar100"}
+    rows = [
+        *make_rows(name, (1100, 1300, 510, 700, 600), 1500, **shared),
+        *make_cascade(name, (1000, 700, 430, 420), 1500, **shared),
+        *make_curve(name, (1300, 1200, 1100, 1000), (1100, 800, 400, 100), 1500),
+        *make_smallest(name, (0.03, 0.02, 0.02), 1500, num=num),
+    ]
+    recipe = make_recipe(data="cifar100")
+    recipe["trained_on"]["class_names"] = [f"sort_of_tree_{label}" for label in range(100)]
+    pictures = make_pictures(classes=100, num=300, side=32, shown=8, channels=3) | make_surfaces()
+    return RunRecord(name, recipe, make_fight(epochs=100), rows, pictures)

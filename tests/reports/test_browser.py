@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import browser, find_chromium
-from made import LONG, make_everything
+from made import LONG, make_everything, make_hundred
 
 from max_mahalanobis import Recipe, train
 from max_mahalanobis.experiments.densities import tell
@@ -48,6 +48,12 @@ def report(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def hundred(tmp_path_factory):
+    runs = [make_hundred(name) for name in ("mmc", "sce", "sce-at")]
+    return write_page(runs, tmp_path_factory.mktemp("hundred") / "report.html")
+
+
+@pytest.fixture(scope="module")
 def density(tmp_path_factory, digits):
     """The page of `mmc density`, of two short trainings."""
     folder = tmp_path_factory.mktemp("density")
@@ -59,7 +65,7 @@ def density(tmp_path_factory, digits):
     return folder / "told" / PAGE
 
 
-@pytest.fixture(params=["report", "density"])
+@pytest.fixture(params=["report", "hundred", "density"])
 def path(request):
     return request.getfixturevalue(request.param)
 

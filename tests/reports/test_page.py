@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
-from made import make_everything, make_pictures, make_row, make_run, make_surfaces, make_trained_run
+from made import make_everything, make_hundred, make_pictures, make_row, make_run, make_surfaces, make_trained_run
 
 from max_mahalanobis import reports
 from max_mahalanobis.errors import UserError
@@ -87,6 +87,15 @@ def test_runs_with_everything_fill_every_section_there_is():
     outline = Outline(page(make_everything()))
     assert set(re.findall(r'<section id="(\w+)"', template)) <= set(outline.ids)
     assert len(outline.ids) == len(set(outline.ids))
+
+
+@pytest.mark.slow
+def test_a_page_of_a_hundred_classes_stays_small_and_folds_their_tables():
+    text = page([make_hundred(name) for name in ("mmc", "sce", "sce-at")])
+    assert len(text.encode()) < 5e6
+    classes = re.search(r'<section id="classes">.*?</section>', text, re.DOTALL)[0]
+    folded = "".join(re.findall("<details>.*?</details>", classes, re.DOTALL))
+    assert folded.count('<th scope="row">') == classes.count('<th scope="row">') == 2 * 3 * 100  # suites, runs, classes
 
 
 def test_the_loss_around_an_image_has_a_section_only_where_a_run_kept_it(text):

@@ -1,5 +1,7 @@
 """A few images clean, perturbed, and the difference made visible."""
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -8,6 +10,7 @@ from ..reading import RunRecord
 from .canvas import WARN, Drawing, canvas, render
 
 MOST = 6
+LETTERS = 15  # over an image
 NEEDED = {"images", "images_adv", "image_labels", "image_predictions", "image_adv_predictions"}
 
 
@@ -54,4 +57,4 @@ def _show(axes: Axes, image: np.ndarray, title: str | None, wrong: bool | None) 
     axes.spines[:].set_visible(False)
     if title is not None:
         color = {"color": WARN} if wrong else {}
-        axes.set_title(title + (" ✗" if wrong else ""), fontsize=10, loc="center", **color)
+        axes.set_title(fill(title + (" ✗" if wrong else ""), LETTERS), fontsize=10, loc="center", **color)
