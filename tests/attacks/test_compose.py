@@ -16,6 +16,7 @@ from max_mahalanobis.attacks.compose import (
     strongest_of,
     toward_random_class,
     transferred_from,
+    where_close,
 )
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.threats import L2, Linf
@@ -165,6 +166,28 @@ def test_the_strongest_is_the_smallest_that_fools():
     torch.testing.assert_close(threat.size(made - x)[both], sizes.min(dim=0).values[both])
 
 
+def test_where_close_goes_on_with_images_that_lost_most_of_their_lead_and_no_others():
+    def model(images):
+        return torch.stack([images[:, 0, 0, 0], torch.full((len(images),), 0.5)], dim=1)
+
+    x = torch.full((4, 1, 1, 1), 0.9)  # the lead of the label 0 is 0.4
+    y, seeds = torch.zeros(4, dtype=torch.long), torch.arange(4)
+    scouted = torch.tensor([0.45, 0.55, 0.6, 0.7]).view(4, 1, 1, 1)  # fooled; a lead of 0.05, 0.1, 0.2 is left
+    met = []
+
+    def attack(model, x, y, *, targets, seeds):
+        met.append(x.flatten().tolist())
+        return torch.zeros_like(x)
+
+    def scout(model, x, y, *, targets, seeds):
+        return scouted[seeds]
+
+    made = where_close(attack, model, x, y, scout=scout, within=0.3, seeds=seeds)
+    assert made.flatten().tolist() == pytest.approx([0.45, 0.0, 0.0, 0.7])
+    assert met == [pytest.approx([0.9, 0.9])]  # from the clean images
+    assert torch.equal(where_close(attack, model, x, y, scout=scout, within=0.0, seeds=seeds), scouted)
+
+
 def test_a_transferred_attack_never_asks_the_model_it_is_aimed_at():
     source, x, y = curved_problem()
 
@@ -199,6 +222,7 @@ def test_random_wrong_targets_are_wrong_and_all_classes_occur():
         (partial(every_target, WEAK, top=0), "the number of targets must be at least 1, got 0"),
         (partial(restarts, WEAK, times=0), "times must be at least 1, got 0"),
         (partial(toward_random_class, WEAK, targets=torch.zeros(3, dtype=torch.long)), "draws the targets"),
+        (partial(where_close, WEAK, scout=WEAK, within=1.5), r"within must lie in \[0, 1\], got 1.5"),
         (partial(strongest_of, [], threat=Linf(0.1)), "at least one attack"),
     ],
 )

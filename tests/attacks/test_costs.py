@@ -35,6 +35,7 @@ from max_mahalanobis.attacks import (
     toward_random_class,
     transferred_from,
     uniform_noise,
+    where_close,
     within_passes,
 )
 from max_mahalanobis.errors import UserError
@@ -91,6 +92,7 @@ AT_MOST = {  # may end sooner
     "deepfool, targeted": partial(every_target, partial(deepfool, threat=L2(0.1), steps=3)),
     "cw_l2": partial(cw_l2, threat=L2(0.1), steps=3, search_steps=2),
     "ead": partial(ead, threat=L1(0.1), steps=3, search_steps=2),
+    "where_close": partial(where_close, partial(SHORT, steps=3), scout=SHORT),
     "jsma": partial(jsma, threat=L0(3), theta=0.5),
     "jsma, odd": partial(jsma, threat=L0(5)),
 }

@@ -12,6 +12,7 @@ from .compose import (
     strongest_of,
     toward_random_class,
     transferred_from,
+    where_close,
 )
 from .corruptions import CORRUPTIONS, corrupt
 from .costs import length_of, most_passes, within_passes
@@ -128,5 +129,6 @@ __all__ = [
     "un_2",
     "undisturbed",
     "uniform_noise",
+    "where_close",
     "within_passes",
 ]

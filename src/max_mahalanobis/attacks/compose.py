@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..threats import ThreatModel
 from ..types import Attack, Model
 from .manners import check_call, is_fooled, look, undisturbed
+from .objectives import margin
 
 _TARGET_STREAM = 7919
 _SMALL_BATCH = 2**18  # numbers in the images of a batch that no machine minds: 334 of MNIST, 85 of CIFAR-10
@@ -94,6 +95,44 @@ def nearest_targets(
         best = others[held].gather(1, order)[:, :top]
         own = derive(seeds[held], others.shape[1])
         x_adv[held] = _try_each(attack, model, x[held], y[held], best, own, best.shape[1])
+    return x_adv
+
+
+def where_close(
+    attack: Attack,
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    *,
+    scout: Attack,
+    within: float = 1 / 3,
+    targets: Tensor | None = None,
+    seeds: Tensor | None = None,
+) -> Tensor:
+    """`scout` on every image, then `attack` on those it brought close to an error and did not fool.
+
+    Close: the label's lead over the other logits (over the target's, if targeted) has shrunk to `within` of what it was
+    on the clean image. Next to all images that long attacks fool and short ones do not are among them, and where most
+    images hold they are few: most of a long attack's passes are saved. Images that the scout cannot move at all (masked
+    gradients) are none of them: a scout that ends in random squares sees those too.
+
+    Raises:
+        UserError: `within` is not in [0, 1]; at 1 every image is close that the scout has not made safer.
+    """
+    check_call(model, x, y, targets, seeds)
+    if not 0 <= within <= 1:
+        raise UserError(f"within must lie in [0, 1], got {within}: it is the share of the clean lead that is left")
+    seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
+    x_adv = scout(model, x, y, targets=targets, seeds=seeds).clone()
+    if not len(x):
+        return x_adv
+    with undisturbed(model):
+        logits = look(model, x_adv)
+        lead, clean_lead = -margin(logits, y, targets), -margin(look(model, x), y, targets)
+    close = ((lead <= within * clean_lead) & ~is_fooled(logits, y)).nonzero().squeeze(1)
+    if len(close):
+        aims = None if targets is None else targets[close]
+        x_adv[close] = attack(model, x[close], y[close], targets=aims, seeds=derive(seeds[close], 1))
     return x_adv
 
 

@@ -181,6 +181,10 @@ def _nearest_targets(rivals: int, *, attack: Attack, scout: Attack, scouted: int
     return 2 + scouts * (_most(scout, 1) + 1) + min(top, scouts) * (_most(attack, 1) + 1)
 
 
+def _where_close(rivals: int, *, attack: Attack, scout: Attack, **_) -> int:
+    return _most(scout, rivals) + 2 + _most(attack, rivals)
+
+
 def _restarts(rivals: int, *, attack: Attack, times: int, **_) -> int:
     return times * (_most(attack, rivals) + 1)
 
@@ -224,6 +228,7 @@ _COSTS: dict[Attack, Callable[..., int]] = {
     corrupt: _corrupt,
     compose.every_target: _every_target,
     compose.nearest_targets: _nearest_targets,
+    compose.where_close: _where_close,
     compose.restarts: _restarts,
     compose.toward_random_class: _toward_random_class,
     compose.cascade: _cascade,

@@ -34,10 +34,11 @@ from ..attacks import (
     spsa,
     square,
     toward_random_class,
+    where_close,
 )
 from ..errors import UserError, one_of
 from ..threats import Linf, ThreatModel
-from ..types import Attack
+from ..types import Attack, Objective
 
 _FIVE = ("cross_entropy", "margin", "dlr", "own_distance", "nearest_other")
 
@@ -87,16 +88,14 @@ def curve(threat: ThreatModel) -> Suite:
 
 
 def adaptive(threat: ThreatModel) -> Suite:
-    """Every objective in turn; images that hold go on to the next, at last to the nearest wrong class and to squares.
+    """Every objective in turn; images that hold go on to the next, at last to near wrong classes and to squares.
 
     Cross-entropy PGD goes first and meets every image, so the first two numbers show what it overstates.
     """
     attacks = _pgd_under(("cross_entropy",), threat, steps=20)
     attacks |= _apgd_under(("margin",), threat, steps=20)
     attacks |= _apgd_under(("nearest_other", "own_distance", "rescaled_cross_entropy"), threat, steps=5)
-    attacks |= _toward_nearest(threat, scouting=12, steps=100, top=1)
-    attacks |= _squares_after_apgd(threat, steps=40, queries=320)
-    return Suite(attacks, cascade=True)
+    return Suite(attacks | _longer_where_close(threat), cascade=True)
 
 
 def auto(threat: ThreatModel) -> Suite:
@@ -117,11 +116,8 @@ def auto(threat: ThreatModel) -> Suite:
 
 
 def auto_fast(threat: ThreatModel) -> Suite:
-    """The verdict of `auto` in a tenth of its time: short APGD, long APGD toward the nearest targets, small squares."""
-    attacks = _apgd_under(("margin",), threat, steps=20)
-    attacks |= _toward_nearest(threat, scouting=12, steps=100, top=2)
-    attacks |= _squares_after_apgd(threat, steps=60, queries=300, restarts=2, ahead=4)
-    return Suite(attacks, cascade=True)
+    """The verdict of `auto` in a tenth of its passes: a short APGD, then long attacks on what it brought close."""
+    return Suite(_apgd_under(("margin",), threat, steps=20) | _longer_where_close(threat), cascade=True)
 
 
 def audit(threat: ThreatModel) -> Suite:
@@ -223,18 +219,25 @@ def _apgd_under(names: Iterable[str], threat: ThreatModel, *, steps: int) -> dic
     }
 
 
-def _toward_nearest(threat: ThreatModel, *, scouting: int, steps: int, top: int) -> dict[str, Attack]:
-    """A long APGD toward the targets that a short one came nearest to."""
-    scout, long = (partial(apgd, threat=threat, objective=dlr, steps=count) for count in (scouting, steps))
-    name = f"apgd-{steps} dlr, {top} nearest target{'s' if top > 1 else ''}"
-    return {name: partial(nearest_targets, long, scout=scout, top=top)}
+def _longer_where_close(threat: ThreatModel) -> dict[str, Attack]:
+    """Long APGD toward the nearest wrong classes, and Square from where APGD ended: at length where an image is close.
 
+    Square that goes on from APGD is, on networks that mask gradients, stronger than either alone; every image meets it.
+    """
 
-def _squares_after_apgd(threat: ThreatModel, *, steps: int, queries: int, **settings: int) -> dict[str, Attack]:
-    """Square that goes on from where APGD ended: on networks that mask gradients stronger than either alone."""
-    start = partial(apgd, threat=threat, objective=cross_entropy, steps=steps)
-    attack = partial(square, threat=threat, start=start, queries=queries, area=0.05, **settings)
-    return {f"apgd-{steps} cross_entropy, square-{queries}": attack}
+    def climb(objective: Objective, steps: int, **settings: int) -> Attack:
+        return partial(apgd, threat=threat, objective=objective, steps=steps, **settings)
+
+    def squares(steps: int, **settings: int) -> Attack:
+        return partial(square, threat=threat, start=climb(cross_entropy, steps), area=0.05, ahead=4, **settings)
+
+    targeted = partial(nearest_targets, climb(dlr, 100, restarts=2), scout=climb(dlr, 12), top=3)
+    return {
+        "apgd-100 dlr, 3 nearest targets, where close": partial(where_close, targeted, scout=climb(margin, 20)),
+        "apgd-40 cross_entropy, square-320, longer where close": partial(
+            where_close, squares(100, queries=1000, restarts=3), scout=squares(40, queries=320)
+        ),
+    }
 
 
 def _first_order(
