@@ -74,6 +74,8 @@ def test_the_folder_has_every_drawing_its_numbers_and_a_page(told):
     assert "mmc has the densest features (test, scale-free)" in page
     assert "class means of training features" in page
     assert "http" not in page.replace("http://www.w3.org/", "")
+    folded = page[page.index("<details>") : page.index("</details>")]
+    assert page.count("image/gif") == folded.count("image/gif") == 1  # it loops, and stops where it is folded
 
 
 def test_the_numbers_say_that_mmc_is_denser_on_equal_scale_and_by_neighbors(told):

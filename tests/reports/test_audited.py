@@ -48,6 +48,13 @@ def test_doubts_warn_and_notes_do_not():
         "Square fools 20 of 100. Why it matters: gradients mislead. Next: adapt the attack. (Athalye et al. 2018)"
     )
     assert "incomplete" in told.illusions[0].text
+    assert told.number.startswith("Incomplete: 0.0 %")
+
+
+def test_many_images_are_counted_with_a_comma():
+    text = page([replace(make_run(results=[make_row(num=1200)]), audit=audit(images=1200))])
+    assert "of 1,200 images hold" in text
+    assert "1,200 images of digits" in text
 
 
 def test_a_run_without_an_audit_has_no_verdict():

@@ -18,6 +18,7 @@ from max_mahalanobis.reports.figures import (
 )
 from max_mahalanobis.reports.figures.canvas import visible
 from max_mahalanobis.reports.figures.centers import VIEW
+from max_mahalanobis.reports.figures.density import plane_drawing
 from max_mahalanobis.reports.figures.examples import amplified
 from max_mahalanobis.reports.figures.features import principal_plane
 
@@ -155,3 +156,11 @@ def test_a_budget_is_spoken_of_as_people_write_it_and_a_long_name_leaves_room():
     name = f"start{'x' * 100}end"
     assert len(visible(name)) < 43
     assert (visible(name)[:5], visible(name)[-3:], visible("_a")[-2:]) == ("start", "end", "_a")
+
+
+@pytest.mark.parametrize("classes", [10, 11])
+def test_a_plane_of_more_classes_than_colors_says_so(classes):
+    points = [(float(label), 0.0) for label in range(classes)]
+    plane = {"points": points, "labels": list(range(classes)), "centers": points, "variance": 0.5}
+    drawing = plane_drawing({"name": "m", "plane": plane, "centers_are": "preset"}, "plane")
+    assert ("10 colors, which classes share" in drawing.caption) == (classes > 10)

@@ -11,7 +11,7 @@ from made import make_everything, make_hundred, make_pictures, make_row, make_ru
 
 from max_mahalanobis import reports
 from max_mahalanobis.errors import UserError
-from max_mahalanobis.reports.page import page, write_page
+from max_mahalanobis.reports.page import page, unbroken, write_page
 from max_mahalanobis.reports.reading import RunRecord
 
 RUNS = [make_run(), replace(make_trained_run("sce-at"), metrics=[], pictures=None)]
@@ -124,6 +124,11 @@ def test_a_table_wider_than_long_is_turned_and_one_named_by_two_columns_is_group
 
 def test_the_same_runs_give_the_same_bytes(text):
     assert page(RUNS) == text
+
+
+def test_a_narrow_cell_breaks_behind_brackets_and_between_clauses_alone():
+    assert unbroken("1.25 s, met 1500") == "1.25\u00a0s, met\u00a01500"
+    assert unbroken("[78.3, 86.1] worst of 3") == "[78.3,\u00a086.1] worst\u00a0of\u00a03"
 
 
 def test_names_holding_html_are_escaped():

@@ -43,8 +43,8 @@ class Condition(NamedTuple):
 
     @property
     def images(self) -> str:
-        """Which images: 200 images of digits (test)."""
-        return f"{len(self.index)} images of {self.data} ({self.split})"
+        """Which images: 1,000 images of digits (test)."""
+        return f"{len(self.index):,} images of {self.data} ({self.split})"
 
 
 def condition_of(row: AttackResult) -> Condition:

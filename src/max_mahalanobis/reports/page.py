@@ -1,5 +1,6 @@
 """Everything a report says, as one HTML file that needs nothing else."""
 
+import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +33,7 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["unbroken"] = unbroken
     template = environment.from_string((files(__package__) / "page.html").read_text(encoding="utf-8"))
     tables = every_table(runs)
     trained = [run for run in runs if not run.shares_training]
@@ -63,6 +65,11 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         versions=sorted({row.version for run in runs for row in run.results}),
         num_rows=sum(len(run.results) for run in runs),
     )
+
+
+def unbroken(detail: str) -> str:
+    """What a narrow cell says quietly, so that it breaks only behind a bracket or between clauses."""
+    return re.sub(r"(?<![\]),]) |(?<=,) (?=[-+\d])", "\u00a0", detail)
 
 
 def missing(runs: Sequence[RunRecord]) -> dict[str, list[str]]:

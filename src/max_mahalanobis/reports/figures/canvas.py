@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -85,6 +85,16 @@ def visible(name: str) -> str:
 def color_of(number: int, colors: Sequence[str] = RUN_COLORS) -> str:
     """The color of the run or class with this number; they repeat after the last."""
     return colors[number % len(colors)]
+
+
+def has_own_color(labels: Iterable[int]) -> bool:
+    """Whether no two of these classes share a color."""
+    return max(labels, default=0) < len(CLASS_COLORS)
+
+
+def shared_colors(labels: Iterable[int]) -> str:
+    """What a caption says of the classes' colors where some are shared."""
+    return "" if has_own_color(labels) else f" ({len(CLASS_COLORS)} colors, which classes share)"
 
 
 def marker_of(number: int) -> str:

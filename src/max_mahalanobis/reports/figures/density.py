@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from .canvas import CLASS_COLORS, INK, Drawing, canvas, color_of, marker_of, render, visible
+from .canvas import CLASS_COLORS, INK, Drawing, canvas, color_of, marker_of, render, shared_colors, visible
 
 SPLIT_LINES = {"train": "-", "test": "--"}
 SCALES = {  # by a record's key: the words for a panel, and the unit of its lengths
@@ -175,7 +175,7 @@ def plane_drawing(record: dict, key: str) -> Drawing:
         axes.set(xlabel="first feature" if share is None else "first principal axis")
         axes.set(ylabel="second feature" if share is None else "second principal axis")
         what = "The features themselves" if share is None else f"Two axes that hold {100 * share:.0f} % of the variance"
-        caption = f"{what}; colored by class. Stars: {record['centers_are']}."
+        caption = f"{what}; colored by class{shared_colors(plane['labels'])}. Stars: {record['centers_are']}."
         alt = f"{record['name']}: {len(plane['points'])} features in the plane, around {record['centers_are']}."
         return render(figure, key, alt, caption, f"Features of {record['name']}")
 

@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 
 from ..conditions import attack_text
 from ..reading import RunRecord
-from .canvas import CLASS_COLORS, INK, Drawing, canvas, color_of, render
+from .canvas import CLASS_COLORS, INK, Drawing, canvas, color_of, has_own_color, render, shared_colors
 
 MOST = 400  # images drawn; more hide each other
 
@@ -35,10 +35,9 @@ def features_drawing(run: RunRecord, key: str) -> Drawing | None:
         axes.set_aspect("equal", adjustable="datalim")
         figure.legend(handles=_handles(run, np.unique(labels), kind), loc="outside right upper")
         alt = f"{run.name}: features of {len(keep)} images before and after {attack}, around {len(stars)} {kind}."
-        shared = "" if _has_own_colors(labels) else f" ({len(CLASS_COLORS)} colors, which classes share)"
         caption = (
             f"Features of {len(keep)} images, clean (dots) and after {attack} (crosses), colored by true "
-            f"class{shared}; stars are the {kind}. This plane holds {100 * share:.0f} % of the variance."
+            f"class{shared_colors(labels)}; stars are the {kind}. This plane holds {100 * share:.0f} % of the variance."
         )
         return render(figure, key, alt, caption, run.name)
 
@@ -63,17 +62,12 @@ def _draw_class(axes: Axes, clean: np.ndarray, adv: np.ndarray, color: str) -> N
 def _handles(run: RunRecord, labels: np.ndarray, kind: str) -> list[Line2D]:
     shapes = [("o", 5, "clean"), ("x", 6, "attacked"), ("*", 11, kind)]
     handles = [Line2D([], [], color=INK, marker=m, markersize=s, linestyle="", label=text) for m, s, text in shapes]
-    for label in labels if _has_own_colors(labels) else ():
+    for label in labels if has_own_color(labels) else ():
         color = color_of(int(label), CLASS_COLORS)
         handles.append(
             Line2D([], [], color=color, marker="s", linestyle="", label=f"class {run.class_name(int(label))}")
         )
     return handles
-
-
-def _has_own_colors(labels: np.ndarray) -> bool:
-    """Whether no two classes share a color."""
-    return bool((labels < len(CLASS_COLORS)).all())
 
 
 def _text(pictures: dict[str, np.ndarray], key: str, otherwise: str) -> str:

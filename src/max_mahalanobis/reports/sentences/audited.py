@@ -31,9 +31,10 @@ def verdict_on(run: RunRecord) -> VerdictText:
     audit, verdict = run.audit, run.audit["verdict"]
     low, high = (f"{100 * bound:.1f}" for bound in verdict["interval"])
     budget = f"{norm_name(audit['threat'])} eps {eps_text(audit['eps'], audit['threat'])}"
+    incomplete = "" if verdict["complete"] else "Incomplete: "
     number = (
-        f"{100 * verdict['number']:.1f} % [{low}, {high}] of {verdict['images']} images hold under {budget}; "
-        f"clean {100 * verdict['clean']['number']:.1f} %"
+        f"{incomplete}{100 * verdict['number']:.1f} % [{low}, {high}] of {verdict['images']:,} images hold under "
+        f"{budget}; clean {100 * verdict['clean']['number']:.1f} %"
     )
     doubts = [finding for finding in verdict["findings"] if finding["weight"] == "doubt"]
     because = f"doubtful: {len(doubts)} reason{'s' if len(doubts) > 1 else ''} why the true accuracy may be lower"
@@ -46,15 +47,13 @@ def verdict_on(run: RunRecord) -> VerdictText:
         )
         for each in verdict["illusion"]
     ]
-    incomplete = (
-        [] if verdict["complete"] else [Sentence("The evaluation is incomplete: the model failed.", warns=True)]
-    )
+    failed = [Sentence("The evaluation is incomplete: the model failed.", warns=True)] if incomplete else []
     return VerdictText(
         run.name,
         number,
         MEANING[verdict["robustness"]].format(**verdict["thresholds"]),
         Sentence(because if doubts else calm, warns=bool(doubts)),
-        [*incomplete, *illusions],
+        [*failed, *illusions],
         [_told(finding) for finding in verdict["findings"]],
     )
 
