@@ -57,6 +57,16 @@ def test_many_images_are_counted_with_a_comma():
     assert "1,200 images of digits" in text
 
 
+def test_what_a_detector_would_do_is_told_with_its_meaning_where_it_was_measured():
+    facts = {"images": 1100, "detection": {"largest logit": 0.634, "largest probability": 0.21}}
+    text = page([replace(make_run(), audit=audit() | {"facts": facts})])
+    assert "area under the ROC curve of 0.63 by the largest logit and 0.21 by the largest probability" in text
+    assert "0.5: no better than chance" in text
+    assert "on 1,100 images right when clean" in text
+    assert "does not try to escape the detector" in text
+    assert "ROC" not in page([replace(make_run(), audit=audit())])
+
+
 def test_a_run_without_an_audit_has_no_verdict():
     assert "Verdict on" not in page([make_run()])
 
