@@ -8,12 +8,14 @@ from .costs import cost_tables
 from .drawn import as_markdown, as_rich
 from .every import every_table
 from .flat import as_csv
+from .ladder import ladder_tables
 from .latex import as_latex
 from .pairs import pair_table
 from .protocols import protocol_tables
 from .recipes import recipe_table
 from .steps import steps_tables
 from .sweep import sweep_table
+from .switches import switch_tables
 from .trainings import training_table
 from .unions import union_tables
 
@@ -31,12 +33,14 @@ __all__ = [
     "class_tables",
     "cost_tables",
     "every_table",
+    "ladder_tables",
     "narrow",
     "pair_table",
     "protocol_tables",
     "recipe_table",
     "steps_tables",
     "sweep_table",
+    "switch_tables",
     "training_table",
     "union_tables",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ...results import AttackResult
-from ...statistics import Difference, Proportion, Seeds
+from ...statistics import Difference, Proportion, Seeds, proportion
 from ..conditions import Condition, rows_under
 from ..reading import RunRecord
 
@@ -53,6 +53,11 @@ def lines(
 def share_cell(share: Proportion) -> Cell:
     """A share in percent with its interval."""
     return Cell(f"{100 * share.value:.1f}", f"[{100 * share.low:.1f}, {100 * share.high:.1f}]", number=share)
+
+
+def held_cell(held: Sequence[bool]) -> Cell:
+    """The share of images that hold."""
+    return share_cell(proportion(sum(held), len(held)))
 
 
 def difference_cell(found: Difference, suspect: bool = False) -> Cell:

@@ -8,9 +8,11 @@ from .budgets import budget_tables
 from .cells import Table
 from .classes import class_tables
 from .costs import cost_tables
+from .ladder import ladder_tables
 from .pairs import pair_table
 from .protocols import protocol_tables
 from .steps import steps_tables
+from .switches import switch_tables
 from .trainings import training_table
 from .unions import union_tables
 
@@ -22,7 +24,7 @@ def every_table(runs: Sequence[RunRecord]) -> dict[str, list[Table]]:
         "trainings": [trained] if trained else [],
         "accuracy": accuracy_tables(runs),
         "budgets": budget_tables(runs),
-        "protocols": protocol_tables(runs),
+        "protocols": [*protocol_tables(runs), *ladder_tables(runs), *switch_tables(runs)],
         "classes": class_tables(runs),
         "pairs": [paired] if paired else [],
         "unions": union_tables(runs),
