@@ -29,7 +29,18 @@ def runs():
 
 def test_json_holds_the_words_the_verdict_and_the_unrounded_numbers(runs):
     told = json.loads(as_json([replace(runs[0], audit=audit()), runs[1]]))
-    sections = ["trainings", "accuracy", "budgets", "protocols", "classes", "pairs", "unions", "steps", "costs"]
+    sections = [
+        "trainings",
+        "accuracy",
+        "budgets",
+        "protocols",
+        "classes",
+        "pairs",
+        "unions",
+        "steps",
+        "costs",
+        "repeat",
+    ]
     assert (told["schema"], list(told["tables"])) == (1, sections)
     assert "best worst case" in told["take_away"]
     assert any("not robustness" in alarm for alarm in told["alarms"])

@@ -145,7 +145,7 @@ def test_other_weights_of_a_run_have_numbers_of_their_own_and_share_its_recipe()
     best = RunRecord("mmc@best", RUNS[0].recipe, [], [make_row("mmc@best")], None, shares_training=True)
     text = page([RUNS[0], best])
     assert "mmc@best" in text
-    assert text.count("<summary>") == 1
+    assert text.count("<summary>Recipe of") == 1
     assert 'class="lacks"' not in text
 
 

@@ -16,11 +16,11 @@ def as_json(runs: Sequence[RunRecord]) -> str:
     `schema`: 1, raised when a name below leaves or changes its meaning. `take_away`: a sentence. `alarms`: sentences
     that must stand beside it. `runs`: of each its name, data, weights_hash and the verdict of `mmc audit` (null without
     one) with `number`, `interval`, `reliability`, `robustness`, `illusion`, `findings`. `tables`: by section
-    (trainings, accuracy, budgets, protocols, classes, pairs, unions, steps, costs) a list of tables with `title`,
-    `header`, `keys` (how many of the first columns name a line), `rows` of cells, `notes`. A cell has `text`, `detail`,
-    `suspect` and `number`: null, or what the text rounds, unrounded: a share in [0, 1] with `value`, `low`, `high`,
-    `count`, `total`; or a difference of two in [-1, 1] with `value`, `low`, `high`, `only_first`, `only_second`,
-    `total`, `p_value`.
+    (trainings, accuracy, budgets, protocols, classes, pairs, unions, steps, costs, repeat) a list of tables with
+    `title`, `header`, `keys` (how many of the first columns name a line), `rows` of cells, `notes`. A cell has `text`,
+    `detail`, `suspect` and `number`: null, or what the text rounds, unrounded: a share in [0, 1] with `value`, `low`,
+    `high`, `count`, `total`; or a difference of two in [-1, 1] with `value`, `low`, `high`, `only_first`,
+    `only_second`, `total`, `p_value`.
     """
     document = {
         "schema": SCHEMA,

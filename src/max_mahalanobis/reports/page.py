@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import write_atomically
+from .commands import commands
 from .conditions import CURVE, MINIMUM_NORM
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, surfaces_drawing, training_drawing
 from .reading import RunRecord
@@ -60,6 +61,8 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         examples=_drawn(examples_drawing(run, f"examples{number}") for number, run in enumerate(runs)),
         surfaces=_drawn(surfaces_drawing(run, f"surfaces{number}") for number, run in enumerate(runs)),
         costs=_once(tables["costs"]),
+        repeat=tables["repeat"],
+        commands=[(run.name, commands(run)) for run in runs],
         recipes=[(run.name, _toml(run.recipe)) for run in trained if run.recipe is not None],
         missing=missing(trained),
         versions=sorted({row.version for run in runs for row in run.results}),

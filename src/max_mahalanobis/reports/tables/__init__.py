@@ -13,6 +13,7 @@ from .latex import as_latex
 from .pairs import pair_table
 from .protocols import protocol_tables
 from .recipes import recipe_table
+from .repeat import repeat_table
 from .steps import steps_tables
 from .sweep import sweep_table
 from .switches import switch_tables
@@ -38,6 +39,7 @@ __all__ = [
     "pair_table",
     "protocol_tables",
     "recipe_table",
+    "repeat_table",
     "steps_tables",
     "sweep_table",
     "switch_tables",

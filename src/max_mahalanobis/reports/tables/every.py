@@ -11,6 +11,7 @@ from .costs import cost_tables
 from .ladder import ladder_tables
 from .pairs import pair_table
 from .protocols import protocol_tables
+from .repeat import repeat_table
 from .steps import steps_tables
 from .switches import switch_tables
 from .trainings import training_table
@@ -30,4 +31,5 @@ def every_table(runs: Sequence[RunRecord]) -> dict[str, list[Table]]:
         "unions": union_tables(runs),
         "steps": steps_tables(runs),
         "costs": cost_tables(runs),
+        "repeat": [repeat_table(runs)],
     }
