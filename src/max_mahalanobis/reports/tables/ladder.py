@@ -34,7 +34,7 @@ def ladder_tables(runs: Sequence[RunRecord]) -> list[Table]:
     lines: dict[Condition, list[tuple[Cell, ...]]] = {}
     for each in beside(runs):
         lines.setdefault(each.paper, []).extend(_lines(each))
-    header = ("run", "added", "attacks", "left", "change")
+    header = ("run", "added", "left", "change", "attacks")
     return [
         Table(f"{title(paper)}, one difference a line", header, tuple(some), (ADDED, IN_ORDER, ALONE), keys=2)
         for paper, some in lines.items()
@@ -53,7 +53,7 @@ def _lines(each: Beside) -> Iterator[tuple[Cell, ...]]:
         rows += added
         now = held(rows)
         change = Cell(NOTHING) if before is None else difference_cell(paired_difference(now, before))
-        yield Cell(each.run.name), Cell(words), Cell(str(len(added))), held_cell(now), change
+        yield Cell(each.run.name), Cell(words), held_cell(now), change, Cell(str(len(added)))
         before = now
 
 
