@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from max_mahalanobis.attacks import ATTACKS, OBJECTIVES, TARGETED_ONLY, UNTARGETED_ONLY, compose, most_passes
+from max_mahalanobis.attacks import ATTACKS, OBJECTIVES, TARGETED_ONLY, UNTARGETED_ONLY, compose, most_passes, tries
 from max_mahalanobis.evaluation import CHECKS, make_suite
 from max_mahalanobis.evaluation.suites import SUITES, UNLIMITED
 from max_mahalanobis.threats import Linf
@@ -15,8 +15,9 @@ from max_mahalanobis.threats import Linf
 PAGE = (Path(__file__).parents[1] / "docs" / "attacks.md").read_text(encoding="utf-8")
 COMPOSITIONS = {
     name
-    for name, thing in vars(compose).items()
-    if callable(thing) and getattr(thing, "__module__", "") == compose.__name__ and name[0].islower()
+    for module in (compose, tries)
+    for name, thing in vars(module).items()
+    if callable(thing) and getattr(thing, "__module__", "") == module.__name__ and name[0].islower()
 } - {"random_wrong_targets"}
 
 

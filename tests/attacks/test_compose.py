@@ -5,17 +5,20 @@ import torch
 from linear import exact_distance, linear_problem
 from torch import nn
 
-from max_mahalanobis.attacks import compose, is_fooled, margin, pgd
-from max_mahalanobis.attacks.compose import (
+from max_mahalanobis.attacks import (
     cascade,
     every_target,
     expectation_over,
+    is_fooled,
+    margin,
     nearest_targets,
+    pgd,
     random_wrong_targets,
     restarts,
     strongest_of,
     toward_random_class,
     transferred_from,
+    tries,
     where_close,
 )
 from max_mahalanobis.errors import UserError
@@ -95,7 +98,7 @@ def test_tries_side_by_side_find_what_tries_in_turn_find(monkeypatch):
     seeds = torch.arange(60) + 7
     scouted = partial(nearest_targets, WEAK, scout=WEAK, top=2)
     for attack in (partial(restarts, WEAK, times=5), partial(every_target, WEAK), scouted):
-        monkeypatch.setattr(compose, "_SMALL_BATCH", 0)
+        monkeypatch.setattr(tries, "_SMALL_BATCH", 0)
         in_turn = attack(model, x, y, seeds=seeds)
         monkeypatch.undo()
         hit, order = fooled(model, in_turn, y), torch.randperm(60)

@@ -2,18 +2,7 @@
 
 from ..types import Attack
 from .auto_pgd import apgd
-from .compose import (
-    cascade,
-    every_target,
-    expectation_over,
-    nearest_targets,
-    random_wrong_targets,
-    restarts,
-    strongest_of,
-    toward_random_class,
-    transferred_from,
-    where_close,
-)
+from .compose import cascade, expectation_over, strongest_of, transferred_from, where_close
 from .corruptions import CORRUPTIONS, corrupt
 from .costs import length_of, most_passes, within_passes
 from .gradient import bim, fgsm, mim, pgd
@@ -47,6 +36,7 @@ from .objectives import (
     un_2,
 )
 from .transformations import rotation, rotation_translation
+from .tries import every_target, nearest_targets, random_wrong_targets, restarts, toward_random_class
 
 GRADIENT: dict[str, Attack] = {"fgsm": fgsm, "bim": bim, "pgd": pgd, "mim": mim, "apgd": apgd}
 MINIMUM_NORM: dict[str, Attack] = {

@@ -8,7 +8,7 @@ from functools import partial
 from ..errors import UserError
 from ..threats import L1, ThreatModel
 from ..types import Attack
-from . import compose
+from . import compose, tries
 from .auto_pgd import apgd
 from .corruptions import corrupt
 from .gradient import bim, fgsm, mim, pgd
@@ -226,11 +226,11 @@ _COSTS: dict[Attack, Callable[..., int]] = {
     rotation: _rotation,
     rotation_translation: _rotation,
     corrupt: _corrupt,
-    compose.every_target: _every_target,
-    compose.nearest_targets: _nearest_targets,
+    tries.every_target: _every_target,
+    tries.nearest_targets: _nearest_targets,
     compose.where_close: _where_close,
-    compose.restarts: _restarts,
-    compose.toward_random_class: _toward_random_class,
+    tries.restarts: _restarts,
+    tries.toward_random_class: _toward_random_class,
     compose.cascade: _cascade,
     compose.strongest_of: _strongest_of,
     compose.transferred_from: _transferred_from,
