@@ -44,3 +44,14 @@ def test_where_rows_leave_late_nothing_changes_what_was_found(monkeypatch):
             standing.settle(standing.place == step, standing.x_adv)
     assert len(late) == 3
     torch.testing.assert_close(now.result(now.x_adv), late.result(late.x_adv))
+
+
+def test_rows_are_reset_where_asked_to_a_value_or_to_rows():
+    at = Standing(torch.rand(3, 1, 2, 2), steps=torch.tensor([1.0, 2.0, 3.0]), w=torch.ones(3, 1, 2, 2))
+    at.reset(torch.tensor([False, True, False]), steps=0.0, w=at.x)
+    assert at.steps.tolist() == [1, 0, 3]
+    assert torch.equal(at.w[1], at.x[1])
+    assert (at.w[[0, 2]] == 1).all()
+    before = at.w
+    at.reset(torch.zeros(3, dtype=torch.bool), w=at.x)
+    assert at.w is before

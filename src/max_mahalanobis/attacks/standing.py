@@ -46,6 +46,14 @@ class Standing:
         else:  # without waiting for the device
             self.best = torch.where(better.view(-1, *[1] * (self.x.ndim - 1)), x_adv.detach(), self.best)
 
+    def reset(self, where: Tensor, **rows: Tensor | float | bool) -> None:
+        """Where `where`, these rows become what is given: a value, or one row per image."""
+        if self.x.device.type == "cpu" and not bool(where.any()):
+            return
+        for name, value in rows.items():
+            held = getattr(self, name)
+            setattr(self, name, torch.where(where.view(-1, *[1] * (held.ndim - 1)), value, held))
+
     def settle(self, done: Tensor, x_adv: Tensor | None = None) -> None:
         """The attack is done with these rows; their answer is `x_adv`, or their `best` when that is absent."""
         on_cpu = self.x.device.type == "cpu"

@@ -77,8 +77,7 @@ def cw_l2(
             at.w = at.w - learning_rate * _adam(at, gradient)
             loss = distance.square() + at.constant * shortfall
             over = advance(at, success, loss, steps=steps, abort_early=abort_early)
-            at.w = torch.where(_wide(over), at.start, at.w)
-            at.first, at.second = at.first.masked_fill(_wide(over), 0), at.second.masked_fill(_wide(over), 0)
+            at.reset(over, w=at.start, first=0.0, second=0.0)
             at.settle((at.searched == search_steps) | (nearer & stop_when_fooled))
     return at.result()
 

@@ -69,14 +69,10 @@ def advance(at: Standing, success: Tensor, loss: Tensor, *, steps: int, abort_ea
         over = over | (check & ~fell)
         at.checked = torch.where(check, loss, at.checked)
         at.checked_lowest = torch.where(check, at.lowest, at.checked_lowest)
-    before = at.constant, at.lower, at.upper
-    after = narrowed(*before, at.found)
-    at.constant, at.lower, at.upper = (torch.where(over, new, old) for new, old in zip(after, before, strict=True))
-    at.found = at.found & ~over
-    at.taken = (at.taken + 1).masked_fill(over, 0)
-    for name in ("lowest", "checked", "checked_lowest"):
-        setattr(at, name, getattr(at, name).masked_fill(over, torch.inf))
-    at.searched = at.searched + over
+    constant, lower, upper = narrowed(at.constant, at.lower, at.upper, at.found)
+    at.taken, at.searched = at.taken + 1, at.searched + over
+    at.reset(over, constant=constant, lower=lower, upper=upper, found=False, taken=0.0)
+    at.reset(over, lowest=torch.inf, checked=torch.inf, checked_lowest=torch.inf)
     return over
 
 

@@ -98,7 +98,8 @@ def ead(
             x_adv = (shrunk + _wide(momentum) * (shrunk - at.shrunk)).clamp_(0, 1)
             loss = elastic_net + at.constant * shortfall
             over = advance(at, success, loss, steps=steps, abort_early=abort_early)
-            at.x_adv, at.shrunk = torch.where(_wide(over), at.x, x_adv), torch.where(_wide(over), at.x, shrunk)
+            at.x_adv, at.shrunk = x_adv, shrunk
+            at.reset(over, x_adv=at.x, shrunk=at.x)
             at.settle((at.searched == search_steps) | (better & stop_when_fooled))
     return at.result()
 
