@@ -133,6 +133,30 @@ def worst_case(rows: Sequence[AttackResult]) -> list[bool]:
     return [any(flags) for flags in zip(*(row.fooled for row in rows), strict=True)]
 
 
+def is_cascade(rows: Sequence[AttackResult]) -> bool:
+    """Was an attack spared images that were right when clean, because an earlier one had fooled them?"""
+    return any(right and not tried for row in rows for right, tried in zip(row.correct, row.attempted, strict=True))
+
+
+def is_iterative(row: AttackResult) -> bool:
+    """Does the attack take more than one step? Told by its setting `steps`, else by not being FGSM."""
+    steps = row.settings.get("steps")
+    return steps > 1 if isinstance(steps, int) else not row.attack.lower().startswith("fgsm")
+
+
+def cross_entropy_rows(rows: Sequence[AttackResult]) -> list[AttackResult]:
+    """Iterative attacks that climb cross-entropy on every image: untargeted ones first, as people quote them, the
+    strongest first. A row later in a cascade says nothing about cross-entropy alone.
+    """
+    chosen = [row for row in rows if climbs(row) == "cross_entropy" and is_iterative(row) and not is_cascade([row])]
+    return sorted(chosen, key=lambda row: ("targeted" in row.settings, row.num_robust))
+
+
+def climbs(row: AttackResult) -> str | None:
+    """The objective whose gradient the attack follows; none for attacks that only query, as square and noise do."""
+    return row.settings.get("objective") if row.backwards or not any(row.attempted) else None
+
+
 def append_results(path: Path, rows: Iterable[AttackResult]) -> None:
     """Add rows at the end of a JSON-lines file, on disk before this returns: all of them, or (a full disk) none."""
     append_lines(path, [row.to_json() for row in rows])

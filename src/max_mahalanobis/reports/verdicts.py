@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..results import AttackResult, worst_case
+from ..results import AttackResult, climbs, cross_entropy_rows, is_cascade, worst_case
 from ..statistics import Proportion, mcnemar, proportion
 
 MIN_POINTS = 5.0  # a smaller gap is not called an overstatement
@@ -55,28 +55,9 @@ def met(rows: Sequence[AttackResult]) -> int:
     return sum(any(flags) for flags in zip(*(row.attempted for row in rows), strict=True))
 
 
-def is_cascade(rows: Sequence[AttackResult]) -> bool:
-    """Was an attack spared images that were right when clean, because an earlier one had fooled them?"""
-    return any(right and not tried for row in rows for right, tried in zip(row.correct, row.attempted, strict=True))
-
-
-def is_iterative(row: AttackResult) -> bool:
-    """Does the attack take more than one step? Told by its setting `steps`, else by not being FGSM."""
-    steps = row.settings.get("steps")
-    return steps > 1 if isinstance(steps, int) else not row.attack.lower().startswith("fgsm")
-
-
-def cross_entropy_rows(rows: Sequence[AttackResult]) -> list[AttackResult]:
-    """Iterative attacks that climb cross-entropy on every image: untargeted ones first, as people quote them, the
-    strongest first. A row later in a cascade says nothing about cross-entropy alone.
-    """
-    chosen = [row for row in rows if _climbs(row) == "cross_entropy" and is_iterative(row) and not is_cascade([row])]
-    return sorted(chosen, key=lambda row: ("targeted" in row.settings, row.num_robust))
-
-
 def adaptive_rows(rows: Sequence[AttackResult]) -> list[AttackResult]:
     """Attacks that climb any other named objective: margin, own_distance, nearest_other, ..."""
-    return [row for row in rows if _climbs(row) not in (None, "cross_entropy")]
+    return [row for row in rows if climbs(row) not in (None, "cross_entropy")]
 
 
 def comparisons(rows: Sequence[AttackResult]) -> list[Comparison]:
@@ -96,8 +77,3 @@ def p_value(first: Sequence[bool], second: Sequence[bool]) -> float:
     """How often chance alone would part two outcomes on the same images this far (exact McNemar test)."""
     pairs = list(zip(first, second, strict=True))
     return mcnemar(sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs))
-
-
-def _climbs(row: AttackResult) -> str | None:
-    """The objective whose gradient the attack follows; none for attacks that only query, as square and noise do."""
-    return row.settings.get("objective") if row.backwards or not any(row.attempted) else None
