@@ -97,7 +97,7 @@ def audited(model, digits, **settings):
 
 LIARS = {
     "rounded inputs": (lambda model, x: model((4 * x).round() / 4), {"zero_gradients", "black_box", "planted"}),
-    "a random layer": (lambda model, x: model(x + 0.1 * torch.randn_like(x)), {"different_answers"}),
+    "a random layer": (lambda model, x: model(x + 0.1 * torch.randn_like(x)), {"random_answers"}),
     "one-hot answers": (lambda model, x: one_hot(model(x).argmax(dim=1), 10).float(), {"no_gradient", "probabilities"}),
     "probabilities": (lambda model, x: model(x).softmax(dim=1), {"probabilities"}),
     "a detector that refuses": (refusing, {"refusals"}),
@@ -117,7 +117,7 @@ def test_a_liar_is_caught_by_the_right_finding(name, digits, digits_sce):
 @pytest.mark.slow
 def test_a_model_in_training_mode_is_named_with_its_layers(digits, digits_sce):
     found, doubtful, _ = audited(AlwaysTraining(digits_sce), digits)
-    assert {"training_mode", "different_answers"} <= doubtful
+    assert {"training_mode", "random_answers"} <= doubtful
     assert "drop" in next(finding.seen for finding in found.verdict.findings if finding.check == "training_mode")
 
 

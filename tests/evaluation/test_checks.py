@@ -75,6 +75,7 @@ def test_every_check_has_a_case():
 def test_a_check_speaks_where_it_should(name):
     finding = CHECKS[name](CASES[name])
     assert finding is not None
+    assert finding.check == name
     assert finding.seen
     assert finding.why
     assert finding.remedy

@@ -9,17 +9,23 @@ _MOST_BATCH_DEPENDENCE = 1e-3  # of the spread of the logits; rounding gives 1e-
 
 def probabilities(evidence: Evidence) -> Finding | None:
     """The model returns probabilities in place of logits."""
-    return _sign(evidence, "probabilities", "probabilities saturate: differences of logits vanish in rounding", CARLINI)
+    return _sign(
+        evidence,
+        "probabilities",
+        "probabilities",
+        "probabilities saturate: differences of logits vanish in rounding",
+        CARLINI,
+    )
 
 
 def no_gradient(evidence: Evidence) -> Finding | None:
     """The model's output does not depend on its input in a differentiable way."""
-    return _sign(evidence, "no gradient", "indicator 'unavailable gradients'", PINTOR)
+    return _sign(evidence, "no_gradient", "no gradient", "indicator 'unavailable gradients'", PINTOR)
 
 
 def constant(evidence: Evidence) -> Finding | None:
     """Every image gets the same logits."""
-    return _sign(evidence, "constant logits", "an accuracy of such a model says nothing", CARLINI)
+    return _sign(evidence, "constant", "constant logits", "an accuracy of such a model says nothing", CARLINI)
 
 
 def non_finite(evidence: Evidence) -> Finding | None:
@@ -39,7 +45,9 @@ def non_finite(evidence: Evidence) -> Finding | None:
 
 def random_answers(evidence: Evidence) -> Finding | None:
     """The same image gets different logits."""
-    return _sign(evidence, "different answers", "gradients of one draw do not attack the next", ATHALYE)
+    return _sign(
+        evidence, "random_answers", "different answers", "gradients of one draw do not attack the next", ATHALYE
+    )
 
 
 def training_mode(evidence: Evidence) -> Finding | None:
@@ -89,8 +97,8 @@ def refusals(evidence: Evidence) -> Finding | None:
     )
 
 
-def _sign(evidence: Evidence, sign: str, why: str, reference: str, weight: str = "doubt") -> Finding | None:
+def _sign(evidence: Evidence, check: str, sign: str, why: str, reference: str) -> Finding | None:
     if sign not in evidence.facts.get("signs", ()):
         return None
     seen, _, remedy = SIGNS[sign].partition("; ")
-    return Finding(sign.replace(" ", "_").replace("-", "_"), weight, seen, why, remedy or "see the docs", reference)
+    return Finding(check, "doubt", seen, why, remedy or "see the docs", reference)
