@@ -103,6 +103,42 @@ def test_a_sound_evaluation_raises_nothing():
     assert names(Evidence(rows, trials, facts)) == []
 
 
+def at(*places):
+    return [place in places for place in range(100)]
+
+
+def test_cross_entropy_is_its_strongest_attack_of_many_steps_beside_what_any_attack_fells():
+    fgsm = row(falls(10), attack="fgsm", objective="cross_entropy")
+    short = row(falls(20), attack="bim-10", objective="cross_entropy", steps=10)
+    strong = row(falls(50), attack="pgd-50", objective="cross_entropy", steps=50)
+    aimed = row(falls(55), attack="aimed", objective="cross_entropy", steps=50, targeted="one random wrong class")
+    others = [row(at(*range(40, 60)), attack="two thirds"), row(at(*range(54, 60)), attack="a third")]
+    finding = CHECKS["objectives_disagree"](Evidence([fgsm, short, aimed, strong, *others]))
+    assert finding.seen.startswith("pgd-50 leaves 50 of 100 (50 %); 10 of 100 (10 %) of all images")
+    assert finding.seen.endswith("fall to others, 10 of them to two thirds")
+    before = CHECKS["objectives_disagree"](Evidence([*others[::-1], strong]))
+    assert before.seen == finding.seen
+    assert CHECKS["objectives_disagree"](Evidence([fgsm, row(falls(60))])) is None
+    assert CHECKS["objectives_disagree"](Evidence([strong, row(falls(52))])) is None
+
+
+def test_a_cascade_credits_each_image_to_the_attack_that_fooled_it():
+    first = row(falls(10), attack="pgd", objective="cross_entropy")
+    second = row(falls(30), attack="second", attempted=[False] * 10 + [True] * 90)
+    last = row(falls(35), attack="last", attempted=[False] * 30 + [True] * 70)
+    assert "20 of them to second" in CHECKS["objectives_disagree"](Evidence([first, second, last])).seen
+
+
+def test_targeted_attacks_win_only_what_every_untargeted_one_of_their_suite_gave_up():
+    strong, weak = row(falls(60), attack="pgd-50"), row(falls(10), attack="mim-50")
+    aimed = row(falls(50), attack="aimed", targeted="one random wrong class")
+    assert CHECKS["targeted_wins"](Evidence([strong, weak, aimed])) is None
+    assert "aimed fooled 40 of 100" in CHECKS["targeted_wins"](Evidence([weak, aimed])).seen
+    assert CHECKS["targeted_wins"](Evidence([weak, replace(aimed, suite="another")])) is None
+    behind = replace(aimed, attempted=[False] * 45 + [True] * 55)
+    assert "aimed fooled 5 of 100" in CHECKS["targeted_wins"](Evidence([weak, behind])).seen
+
+
 def test_doubts_come_first():
     evidence = Evidence([row(falls(10))], facts={"selected_on": "test"})
     assert names(evidence) == ["chosen_on_test", "few_images"]

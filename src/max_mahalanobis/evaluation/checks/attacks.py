@@ -1,7 +1,10 @@
 """Checks of the attacks against each other: orders of strength that only a misled attack turns around."""
 
+from collections.abc import Sequence
+
+from ...results import cross_entropy_rows, worst_case
 from ...statistics import mcnemar
-from .evidence import ATHALYE, CARLINI, CROCE, PINTOR, TRAMER, Evidence, Finding, share
+from .evidence import ATHALYE, CARLINI, CROCE, PINTOR, TRAMER, Evidence, Finding, broke, share
 
 _MAX_P_VALUE = 0.01
 _MOST_LEFT = 0.02  # share of images that a longer search may still fell before the number is in doubt
@@ -150,23 +153,20 @@ def crashes(evidence: Evidence) -> Finding | None:
 
 def objectives_disagree(evidence: Evidence) -> Finding | None:
     """Cross-entropy leaves much that scale-invariant objectives fell."""
-    first = next((row for row in evidence.rows if row.settings.get("objective") == "cross_entropy"), None)
-    final = evidence.rows[-1] if evidence.rows else None
-    if (
-        first is None
-        or final is None
-        or first is final
-        or (not all(first.attempted) and first.attempted != first.correct)
-    ):
+    rows = evidence.rows
+    first = next((row for row in cross_entropy_rows(rows) if "targeted" not in row.settings), None)
+    if first is None:
         return None
-    fallen = sum(last and not once for once, last in zip(first.fooled, final.fooled, strict=True))
-    if fallen < _REAL * first.num_images or mcnemar(0, fallen) > _MAX_P_VALUE:
+    fallen = [now and not then for then, now in zip(first.fooled, worst_case(rows), strict=True)]
+    count = sum(fallen)
+    if count < _REAL * first.num_images or mcnemar(0, count) > _MAX_P_VALUE:
         return None
+    most, breaker = max(((_both(broke(row), fallen), row.attack) for row in rows), key=lambda pair: pair[0])
     return Finding(
         "objectives_disagree",
         "note",
-        f"{first.attack} leaves {share(first.num_robust, first.num_images)}; {share(fallen, first.num_images)} of all "
-        f"images hold under it and fall to others, most of them to {_first_breaker(evidence, first)}",
+        f"{first.attack} leaves {share(first.num_robust, first.num_images)}; {share(count, first.num_images)} of all "
+        f"images hold under it and fall to others, {most} of them to {breaker}",
         "cross-entropy depends on the scale of the logits, the number must not",
         "never quote an accuracy under cross-entropy alone for this model",
         f"{CROCE}; {TRAMER}",
@@ -175,14 +175,17 @@ def objectives_disagree(evidence: Evidence) -> Finding | None:
 
 def targeted_wins(evidence: Evidence) -> Finding | None:
     """Aiming at single classes fells much that untargeted attacks left."""
-    before, fallen, which = None, 0, ""
+    given_up: dict[str, list[bool]] = {}  # by suite: images that untargeted attacks so far met in vain
+    fallen, which, total = 0, "", 0
     for row in evidence.rows:
-        if "targeted" in row.settings and before is not None:
-            drop = sum(now and not then for then, now in zip(before, row.fooled, strict=True))
-            fallen, which = max((fallen, which), (drop, row.attack))
-        before = row.fooled
-    total = len(before or ())
-    if not total or fallen < _REAL * total:
+        if "targeted" in row.settings:
+            if row.suite in given_up:
+                fallen, which = max((fallen, which), (_both(broke(row), given_up[row.suite]), row.attack))
+        else:
+            before = given_up.get(row.suite, [True] * row.num_images)
+            given_up[row.suite] = [left and not now for left, now in zip(before, broke(row), strict=True)]
+        total = row.num_images
+    if not fallen or fallen < _REAL * total:
         return None
     return Finding(
         "targeted_wins",
@@ -194,13 +197,8 @@ def targeted_wins(evidence: Evidence) -> Finding | None:
     )
 
 
-def _first_breaker(evidence: Evidence, first) -> str:
-    """The attack after `first` that fells the most."""
-    falls, before = {}, first.fooled
-    for row in evidence.rows[list(evidence.rows).index(first) + 1 :]:
-        falls[row.attack] = sum(now and not then for then, now in zip(before, row.fooled, strict=True))
-        before = row.fooled
-    return max(falls, key=falls.get, default="none")
+def _both(first: Sequence[bool], second: Sequence[bool]) -> int:
+    return sum(a and b for a, b in zip(first, second, strict=True))
 
 
 def _beats(evidence: Evidence, weak: str, strong: str, why: str, remedy: str, reference: str) -> Finding | None:

@@ -69,6 +69,11 @@ def share(count: int, total: int) -> str:
     return f"{count} of {total} ({100 * count / total:.0f} %)"
 
 
+def broke(row: AttackResult) -> list[bool]:
+    """Per image: this attack itself fooled it, not one before it in a cascade."""
+    return [fooled and tried for fooled, tried in zip(row.fooled, row.attempted, strict=True)]
+
+
 def _outcomes(row: AttackResult) -> list[tuple[int, bool]]:
     rows = zip(row.index, row.fooled, row.attempted, strict=True)
     return [(image, fooled) for image, fooled, tried in rows if tried]
