@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from max_mahalanobis.errors import UserError
 from max_mahalanobis.evaluation.checks import CHECKS, Evidence, findings_in
 from max_mahalanobis.evaluation.verdict import Thresholds, judge
 from max_mahalanobis.results import AttackResult
+from max_mahalanobis.statistics import proportion
 
 
 def row(fooled, *, attack="apgd-20 margin", attempted=None, eps=0.1, threat="Linf", correct=None, **settings):
@@ -62,6 +64,7 @@ CASES = {
     "targeted_wins": Evidence([row(falls(10)), row(falls(30), targeted="every wrong class")]),
     "non_finite": Evidence([replace(row(falls(10, 1000)), non_finite=3)]),
     "budget_in_256": Evidence([row(falls(10, 1000), eps=8 / 256)]),
+    "guessed_labels": Evidence([row(falls(10))]),
     "stopped_early": Evidence([], facts={"attacked": [100, 1000]}),
     "few_images": Evidence([row(falls(10))]),
 }
@@ -97,7 +100,9 @@ def test_a_sound_evaluation_raises_nothing():
         "no limit": row(falls(100), eps=1.0),
         "longer": row(falls(0)),
     }
-    rows = [row(falls(400, 1000), attack="pgd", objective="cross_entropy"), row(falls(410, 1000))]
+    correct = [False] * 10 + [True] * 990
+    once = row(falls(400, 1000), attack="pgd", objective="cross_entropy", correct=correct, attempted=correct)
+    rows = [once, row(falls(410, 1000), correct=correct, attempted=correct)]
     facts = {"zero_gradient": {"cross_entropy": 0.0, "margin": 0.0}, "downhill": 0.0, "batch_dependence": 1e-7}
     facts |= {"images": 100, "binarization": {"planted": 12, "found": 12, "found_by_chance": 0}}
     assert names(Evidence(rows, trials, facts)) == []
@@ -140,7 +145,7 @@ def test_targeted_attacks_win_only_what_every_untargeted_one_of_their_suite_gave
 
 
 def test_doubts_come_first():
-    evidence = Evidence([row(falls(10))], facts={"selected_on": "test"})
+    evidence = Evidence([row(falls(10, 90))], facts={"selected_on": "test"})
     assert names(evidence) == ["chosen_on_test", "few_images"]
 
 
@@ -153,7 +158,7 @@ def test_robustness_is_told_by_the_interval_beside_clean_accuracy(held, total, w
 
 
 def test_an_illusion_is_a_quoted_number_more_than_ten_points_too_high():
-    once = row(falls(100, 1000), attack="pgd", objective="cross_entropy")
+    once = row(falls(100, 1000), attack="pgd", objective="cross_entropy", steps=20, step_size=0.1)
     for fallen, count in ((205, 1), (200, 0)):
         verdict = judge(Evidence([once, row(falls(fallen, 1000))]))
         assert len(verdict.illusion) == count
@@ -174,3 +179,53 @@ def test_images_wrong_when_clean_never_count_as_robust():
     correct = [True] * 80 + [False] * 20
     verdict = judge(Evidence([row([False] * 80 + [True] * 20, correct=correct)]))
     assert (verdict.number.count, verdict.clean.count) == (80, 80)
+
+
+def test_the_number_people_quote_is_the_strongest_of_its_kind_that_met_every_image():
+    pgd = {"objective": "cross_entropy", "step_size": None}
+    bim = row(falls(100, 1000), attack="bim-10", steps=10, **pgd)
+    fgsm = row(falls(50, 1000), attack="fgsm", objective="cross_entropy")
+    aimed = row(falls(290, 1000), attack="aimed", steps=50, targeted="one random wrong class", **pgd)
+    later = row(falls(300, 1000), attack="later", steps=50, attempted=[False] * 100 + [True] * 900, **pgd)
+    grown = row(falls(150, 1000), attack="apgd-ce", objective="cross_entropy", steps=100)
+    weak = judge(Evidence([fgsm, bim, aimed, later, grown]))
+    assert [(each.source, each.reports.count) for each in weak.illusion] == [("bim-10 alone", 900)]
+    strong = row(falls(280, 1000), attack="pgd-50", steps=50, **pgd)
+    assert judge(Evidence([fgsm, bim, aimed, later, grown, strong])).illusion == []
+
+
+def test_an_evaluation_that_a_rule_stopped_has_the_interval_that_is_right_whenever_one_stops():
+    rows = [row(falls(100))]
+    stopped = judge(Evidence(rows, facts={"attacked": [100, 1000]}))
+    assert (stopped.number, stopped.clean) == (proportion(0, 100, "anytime"), proportion(100, 100, "anytime"))
+    assert judge(Evidence(rows, facts={"attacked": [100, 100]})).number == proportion(0, 100)
+    some = [row(falls(96))]
+    assert judge(Evidence(some)).robustness != judge(Evidence(some, facts={"attacked": [100, 1000]})).robustness
+
+
+@pytest.mark.parametrize("wrong", [{"illusion": value} for value in (float("nan"), float("inf"), -5)] + [
+    {"robust": 0.1, "broken": 0.5}, {"robust": float("nan")}
+])  # fmt: skip
+def test_thresholds_that_are_none_are_refused(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        Thresholds(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("test", "weight", "says"),
+    [
+        ({"images": 12, "planted": 0, "found": 0, "found_by_chance": 0}, "note", "could be planted around 12 images"),
+        ({"images": 12, "planted": 12, "found": 12, "found_by_chance": 11}, "note", "(random search 11)"),
+        ({"images": 12, "planted": 12, "found": 6, "found_by_chance": 11}, "doubt", "found 6 (random search 11)"),
+    ],
+)
+def test_planted_examples_that_try_no_attack_are_said_to_say_nothing(test, weight, says):
+    finding = CHECKS["planted"](Evidence([], facts={"binarization": test}))
+    assert finding.weight == weight
+    assert says in finding.seen
+    assert ("says nothing here" in finding.why) == (weight == "note")
+
+
+def test_labels_are_asked_after_only_where_very_many_images_are_all_right():
+    assert CHECKS["guessed_labels"](Evidence([row(falls(10, 99))])) is None
+    assert CHECKS["guessed_labels"](Evidence([row(falls(10), correct=[False] + [True] * 99)])) is None

@@ -1,10 +1,12 @@
 """What an audit amounts to: the number to report, whether to believe it, and what it says of the model."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from ..results import AttackResult, worst_case
+from ..errors import UserError
+from ..results import AttackResult, cross_entropy_rows, worst_case
 from ..statistics import Proportion, proportion, robustness
 from .checks import Evidence, Finding, findings_in
 
@@ -19,6 +21,13 @@ class Thresholds:
     broken: float | int = 0.1
     illusion: float | int = 10.0
 
+    def __post_init__(self):
+        if not 0 <= self.broken <= self.robust <= 1:
+            words = f"robust {self.robust} and broken {self.broken}"
+            raise UserError(f"{words} must descend within [0, 1]: they are shares of the clean accuracy")
+        if not (math.isfinite(self.illusion) and self.illusion >= 0):
+            raise UserError(f"illusion {self.illusion} must be points of accuracy, 0 or more")
+
 
 @dataclass(frozen=True)
 class Illusion:
@@ -32,6 +41,8 @@ class Illusion:
 @dataclass(frozen=True)
 class Verdict:
     """`number` is the share of images that no attack fooled: an upper bound of the robust accuracy.
+
+    Its interval is Wilson's; where a rule stopped the evaluation early, the wider one that is right whenever one stops.
 
     `reliability`: doubtful when a finding gives a reason why the truth may be lower. `robustness`: robust when the
     interval lies above half of the clean accuracy, broken when below a tenth, weak when below half, else undecided.
@@ -97,11 +108,15 @@ def judge(
     thresholds = thresholds or Thresholds()
     fooled = fooled_by_any(evidence)
     rows = evidence.rows
-    clean = proportion(rows[0].num_correct, rows[0].num_images)
-    number = proportion(len(fooled) - sum(fooled), len(fooled))
+    clean = proportion(rows[0].num_correct, rows[0].num_images, evidence.interval)
+    number = proportion(len(fooled) - sum(fooled), len(fooled), evidence.interval)
     claims = [(name, worst_case(some)) for name, some in [*_cross_entropy(rows), *quoted] if some]
     illusions = [
-        Illusion(name, proportion(len(flags) - sum(flags), len(flags)), 100 * (sum(fooled) - sum(flags)) / len(flags))
+        Illusion(
+            name,
+            proportion(len(flags) - sum(flags), len(flags), evidence.interval),
+            100 * (sum(fooled) - sum(flags)) / len(flags),
+        )
         for name, flags in claims
     ]
     illusions = sorted((each for each in illusions if each.points > thresholds.illusion), key=lambda each: -each.points)
@@ -113,7 +128,11 @@ def judge(
         number=number,
         reliability="doubtful" if any(finding.weight == "doubt" for finding in findings) else "reliable",
         robustness=robustness(
-            number.count, number.total, clean.value, thresholds=(thresholds.robust, thresholds.broken)
+            number.count,
+            number.total,
+            clean.value,
+            thresholds=(thresholds.robust, thresholds.broken),
+            method=evidence.interval,
         ),
         illusion=illusions,
         findings=findings,
@@ -135,14 +154,13 @@ def fooled_by_any(evidence: Evidence) -> list[bool]:
     return [fooled[image] for image in rows[0].index]
 
 
+def is_plain_cross_entropy(settings: Mapping) -> bool:
+    """Whether settings are of what people quote: many steps of one size along cross-entropy, aimed at no class."""
+    is_long = settings.get("objective") == "cross_entropy" and settings.get("steps", 0) > 1
+    return is_long and "step_size" in settings and "targeted" not in settings
+
+
 def _cross_entropy(rows: Sequence[AttackResult]) -> list[tuple[str, list[AttackResult]]]:
-    """The first untargeted attack of many steps on cross-entropy that met every image: what people quote."""
-    return [
-        (f"{row.attack} alone", [row])
-        for row in rows
-        if row.settings.get("objective") == "cross_entropy"
-        and row.settings.get("steps", 2) > 1
-        and not row.attack.startswith("fgsm")
-        and "targeted" not in row.settings
-        and list(row.attempted) == list(row.correct)
-    ][:1]
+    """The strongest of the attacks that people quote among those that met every image."""
+    quoted = [row for row in cross_entropy_rows(rows) if is_plain_cross_entropy(row.settings)]
+    return [(f"{row.attack} alone", [row]) for row in quoted[:1]]

@@ -14,7 +14,7 @@ from .attacks import (
     transfer,
     unbounded,
 )
-from .claim import budget_in_256, chosen_on_test, few_images, stopped_early
+from .claim import budget_in_256, chosen_on_test, few_images, guessed_labels, stopped_early
 from .evidence import Check, Evidence, Finding
 from .gradients import downhill, planted, saturated_softmax, zero_gradients
 from .model import (
@@ -57,6 +57,7 @@ CHECKS: dict[str, Check] = {
         targeted_wins,
         non_finite,
         budget_in_256,
+        guessed_labels,
         stopped_early,
         few_images,
     )

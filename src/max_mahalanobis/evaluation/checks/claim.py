@@ -4,6 +4,7 @@ from ...statistics import proportion
 from .evidence import CARLINI, Evidence, Finding
 
 _WIDE = 5.0  # points of half an interval
+_MANY = 100  # images that are seldom all right
 
 
 def few_images(evidence: Evidence) -> Finding | None:
@@ -11,7 +12,7 @@ def few_images(evidence: Evidence) -> Finding | None:
     if not evidence.rows:
         return None
     last = min(evidence.rows, key=lambda row: row.num_robust)
-    found = proportion(last.num_robust, last.num_images)
+    found = proportion(last.num_robust, last.num_images, evidence.interval)
     half = 50 * (found.high - found.low)
     if half <= _WIDE:
         return None
@@ -27,14 +28,14 @@ def few_images(evidence: Evidence) -> Finding | None:
 
 def stopped_early(evidence: Evidence) -> Finding | None:
     """Fewer images were attacked than asked for, as their verdict was decided."""
-    attacked, asked = evidence.facts.get("attacked", (0, 0))
-    if attacked == asked:
+    if evidence.interval == "wilson":
         return None
+    attacked, asked = evidence.facts["attacked"]
     return Finding(
         "stopped_early",
         "note",
         f"{attacked} of {asked} images were attacked: an interval that may be looked at any time decided it",
-        "the number is of these images, and its interval is the wider",
+        "the number is of these images, and its interval is the wider one that is right whenever one stops",
         "attack all of them where the number itself matters",
         "Robbins 1970, https://doi.org/10.1214/aoms/1177696786",
     )
@@ -51,6 +52,20 @@ def chosen_on_test(evidence: Evidence) -> Finding | None:
         "the best of many on these images is too good on these images",
         "choose on a validation split, or judge on images that chose nothing",
         "Rice et al. 2020, https://arxiv.org/abs/2002.11569",
+    )
+
+
+def guessed_labels(evidence: Evidence) -> Finding | None:
+    """Every image is right when clean, as when labels are the model's own predictions."""
+    if not evidence.rows or not evidence.rows[0].num_correct == evidence.rows[0].num_images >= _MANY:
+        return None
+    return Finding(
+        "guessed_labels",
+        "note",
+        f"all {evidence.rows[0].num_images} images are classified rightly when clean",
+        "so they are where labels were guessed from the model's answers, or wrong images left out: the number is then "
+        "a share of what the model gets right, not an accuracy",
+        "if the labels are not the published ones, take those, and all images",
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...results import AttackResult
+from ...statistics import Method
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Evidence:
     facts: Mapping[str, object] = field(default_factory=dict)
     broken_rules: Mapping[str, str] = field(default_factory=dict)
     crashes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def interval(self) -> Method:
+        """How intervals are made: right whenever one stops, where a rule stopped the evaluation before its end."""
+        attacked, asked = self.facts.get("attacked", (0, 0))
+        return "anytime" if attacked < asked else "wilson"
 
     def held(self, trial: str) -> tuple[int, int] | None:
         """Of the images a trial met, how many it left standing, and how many it met; None when it was not made."""

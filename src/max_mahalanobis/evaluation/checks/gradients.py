@@ -5,6 +5,7 @@ from .evidence import ATHALYE, PINTOR, ZIMMERMANN, Evidence, Finding
 _FEW = 0.05  # share of images below which a symptom is not one of the model
 _MOST_DOWNHILL = 0.2
 _LEAST_FOUND = 0.9
+_MOST_BY_CHANCE = 0.5
 
 
 def zero_gradients(evidence: Evidence) -> Finding | None:
@@ -63,15 +64,33 @@ def downhill(evidence: Evidence) -> Finding | None:
 def planted(evidence: Evidence) -> Finding | None:
     """The binarization test: an attack misses adversarial examples that are known to be there."""
     test = evidence.facts.get("binarization")
-    if not test or test["found"] >= _LEAST_FOUND * test["planted"]:
+    if not test or not test.get("images", test["planted"]):
         return None
+    if not test["planted"]:
+        return _untested(f"no adversarial example could be planted around {test['images']} images")
+    seen = (
+        f"of {test['planted']} adversarial examples planted on the model's own features{_how_far(test)}, the attack "
+        f"found {test['found']} (random search {test['found_by_chance']})"
+    )
+    if test["found"] < _LEAST_FOUND * test["planted"]:
+        return Finding(
+            "planted",
+            "doubt",
+            seen,
+            "an attack that misses examples known to exist says little where it finds none",
+            "more steps, another objective, or an attack adapted to what hides the gradient",
+            ZIMMERMANN,
+        )
+    return _untested(seen) if test["found_by_chance"] > _MOST_BY_CHANCE * test["planted"] else None
+
+
+def _untested(seen: str) -> Finding:
     return Finding(
         "planted",
-        "doubt",
-        f"of {test['planted']} adversarial examples planted on the model's own features{_how_far(test)}, the attack "
-        f"found {test['found']} (random search {test['found_by_chance']})",
-        "an attack that misses examples known to exist says little where it finds none",
-        "more steps, another objective, or an attack adapted to what hides the gradient",
+        "note",
+        seen,
+        "only examples that are there and hard to find try an attack: the binarization test says nothing here",
+        "rest on the other checks, or test at another budget",
         ZIMMERMANN,
     )
 
