@@ -9,7 +9,6 @@ from scipy import stats
 from max_mahalanobis import statistics
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.statistics import (
-    decided,
     difference,
     difference_shown,
     images_needed,
@@ -320,33 +319,7 @@ def test_nothing_right_when_clean_is_no_verdict():
     assert robustness(0, 1000, 0.0) == "undecided"
 
 
-def test_decided_is_what_every_ending_says():
-    """Against every possible number of images that may yet hold."""
-    total, clean = 60, 54
-    answers = set()
-    for seen in range(0, total + 1, 10):
-        for held in range(min(seen, clean) + 1):
-            endings = range(held, min(held + total - seen, clean) + 1)
-            said = {robustness_of(count, total, clean) for count in endings}
-            answers.add(found := decided(held, seen, total, clean / total))
-            assert found == (said.pop() if len(said) == 1 else None)
-    assert answers == {None, "robust", "weak", "broken", "undecided"}
-
-
-def robustness_of(count, total, clean, known={}):  # noqa: B006
-    if count not in known:
-        known[count] = robustness(count, total, clean / total)
-    return known[count]
-
-
-def test_a_broken_model_is_found_out_near_the_end_and_a_hopeless_one_at_once():
-    assert decided(0, 930, 1000, 0.99) == "broken"
-    assert decided(0, 900, 1000, 0.99) is None
-    assert decided(0, 500, 1000, 0.02, thresholds=(1, 1)) is None
-
-
-def test_the_sequential_verdict_comes_earlier_than_the_certain_one():
-    assert decided(5, 100, 1000, 0.99) is None
+def test_the_sequential_verdict_comes_early():
     assert robustness(5, 100, 0.99, method="anytime") == "weak"
 
 
@@ -377,9 +350,6 @@ def test_the_sequential_verdict_comes_earlier_than_the_certain_one():
         (lambda: difference_shown(10, 0.0), "disagreement 0.0 must lie in (0, 1]"),
         (lambda: robustness(5, 10, 99), "clean accuracy 99 must lie in [0, 1]"),
         (lambda: robustness(5, 10, 0.9, thresholds=(0.1, 0.5)), "thresholds 0.1 and 0.5 must descend within [0, 1]"),
-        (lambda: decided(3, 2, 10, 0.9), "3 of 2 images hold: at most those seen can"),
-        (lambda: decided(1, 11, 10, 0.9), "11 of 10 is no share"),
-        (lambda: decided(-1, 5, 10, 0.9), "-1 of 10 is no share"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(call, message):

@@ -216,28 +216,6 @@ def robustness(
     return "weak" if left.high < half * clean_accuracy else "undecided"
 
 
-def decided(
-    held: int, seen: int, total: int, clean_accuracy: float, *, thresholds: Thresholds = THRESHOLDS
-) -> Robustness | None:
-    """What `robustness` will say of all `total` images whatever those not yet seen do; None while that is open.
-
-    Certain, so one may look as often as one likes: more images that hold never make it worse, so the least count (none
-    of the rest holds) and the largest (all that are right when clean do) speak for those between. `held` and `seen`
-    count images that are done with: in a cascade, one that holds is so after the last attack. `clean_accuracy` is that
-    of all images. Where an error in one of twenty evaluations is acceptable, stop already when
-    `robustness(held, seen, clean_accuracy, method="anytime")` is not "undecided". Raises UserError as that does.
-
-    >>> decided(450, 500, 1000, 0.99), decided(560, 600, 1000, 0.99)
-    (None, 'robust')
-    """
-    _check_counts(seen, total)
-    if held > seen:
-        raise UserError(f"{held} of {seen} images hold: at most those seen can")
-    most = max(held, min(held + total - seen, round(clean_accuracy * total)))
-    worst, best = (robustness(count, total, clean_accuracy, thresholds=thresholds) for count in (held, most))
-    return worst if worst == best else None
-
-
 def quantile(values: Sequence[float], share: float) -> float:
     """The least value that at least this share of the values does not exceed; infinity is a value like others."""
     rank = math.ceil(share * len(values) - 1e-9)  # 0.7 * 10 is a little more than 7
