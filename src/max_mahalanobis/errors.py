@@ -10,7 +10,11 @@ class TrainingDiverged(RuntimeError):
 
 
 class AttackCheated(RuntimeError):
-    """An attack handed back images its threat model does not allow. Exit code 1."""
+    """The attack of this name handed back images its threat model does not allow. Exit code 1."""
+
+    def __init__(self, message: str, attack: str = ""):
+        super().__init__(message)
+        self.attack = attack
 
 
 def one_of(what: str, name: str, known) -> None:

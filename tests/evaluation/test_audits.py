@@ -1,5 +1,6 @@
 """Known liars are caught by the right finding; sound models raise no alarm; what is not the model's fault is said."""
 
+import copy
 from functools import partial
 
 import pytest
@@ -10,9 +11,11 @@ from torch.nn.functional import one_hot
 
 from max_mahalanobis.attacks import apgd, cross_entropy, margin, pgd, square
 from max_mahalanobis.errors import UserError
-from max_mahalanobis.evaluation import Journal, Suite, audit
+from max_mahalanobis.evaluation import CHECKS, Evidence, Journal, Suite, audit, weights_hash
 from max_mahalanobis.evaluation.probes import facts_about
 from max_mahalanobis.evaluation.trials import planted, under_attack
+from max_mahalanobis.results import worst_case
+from max_mahalanobis.statistics import proportion
 from max_mahalanobis.threats import Linf
 from max_mahalanobis.types import as_pixels
 
@@ -205,6 +208,7 @@ def test_until_decided_stops_where_the_verdict_is_shown_and_says_so():
     few = Suite({"pgd": partial(pgd, threat=Linf(0.9), objective=margin, steps=5)})
     found = audit(model, (x, y), threat=Linf(0.9), suites=[few], trial_images=10, until_decided=True)
     assert (found.verdict.robustness, found.verdict.number.total) == ("broken", 100)
+    assert found.verdict.number == proportion(0, 100, "anytime")
     assert "stopped_early" in [finding.check for finding in found.verdict.findings]
     whole = audit(model, (x, y), threat=Linf(0.9), suites=[few], trial_images=10)
     assert whole.verdict.number.total == 400
@@ -232,6 +236,10 @@ def test_the_published_form_has_what_it_promises(digits, digits_sce):
 
 
 SMALL = Suite({"pgd": partial(pgd, threat=Linf(0.05), objective=margin, steps=5)})
+
+
+def small_audit(model, split, **settings):
+    return audit(model, split, **({"threat": Linf(0.05), "suites": [SMALL], "trial_images": 10} | settings))
 
 
 def checks_of(found):
@@ -307,7 +315,7 @@ def test_an_attack_of_a_suite_that_cheats_is_left_out_and_the_others_stay():
     mixed = Suite(dict(SMALL.attacks) | {"leaves": leaves_the_ball})
     found = audit(model, (x, y), threat=Linf(0.05), suites=[mixed], trial_images=10)
     assert set(found.evidence.broken_rules) == {"leaves"}
-    assert [row.attack for row in found.evidence.rows] == ["pgd"]
+    assert [row.attack for row in found.evidence.rows] == ["pgd-20 cross_entropy", "pgd"]
 
 
 @pytest.mark.slow
@@ -340,7 +348,7 @@ def test_facts_are_of_all_trial_images_and_never_of_more_than_a_batch_at_once():
         asked.clear()
         some = [measure(watching, x, y, Linf(0.05), batch_size=size) for measure in measures]
         facts[size] = {name: value for found in some for name, value in found.items()}
-        assert max(asked) == size
+        assert max(asked) == max(size, 8)  # dependence on the batch needs one
     assert facts[7]["images"] == 40
     rounded = ("logit_gap", "detection", "batch_dependence")  # by the batch's own rounding
     exact = [{name: value for name, value in found.items() if name not in rounded} for found in facts.values()]
@@ -349,3 +357,144 @@ def test_facts_are_of_all_trial_images_and_never_of_more_than_a_batch_at_once():
         assert facts[7][name] == pytest.approx(facts[40][name], abs=1e-4)
     small = audit(model, (x, y), threat=Linf(0.05), suites=[SMALL], trial_images=30, batch_size=7)
     assert small.evidence.facts["images"] == 30
+
+
+def test_what_plain_pgd_says_is_known_whatever_suite_is_asked(tmp_path):
+    model, x, y = linear_problem(3, count=30)
+    blinded, run = Wrapped(model, lambda model, x: 1e6 * model(x)), {"threat": Linf(0.01), "trial_images": 10}
+    found = audit(blinded, (x, y), suites="auto_fast", journal=Journal(tmp_path), **run)
+    first = found.evidence.rows[0]
+    assert (first.attack, first.suite, first.attempted) == ("pgd-20 cross_entropy", "auto_fast", first.correct)
+    assert found.verdict.illusion[0].source == "pgd-20 cross_entropy alone"
+    assert "suite auto_fast alone" not in [each.source for each in found.verdict.illusion]
+    assert found.to_json()["attacks"][0]["forwards"] == first.forwards > 0
+    again = []
+    audit(blinded, (x, y), suites="auto_fast", journal=Journal(tmp_path), progress=lambda *s: again.append(s), **run)
+    assert not again
+
+
+class NoBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(context, logits):
+        return logits.clone()
+
+
+def test_plain_pgd_is_not_run_twice_and_a_model_it_fails_on_is_judged_without():
+    model, x, y = linear_problem(3, count=20)
+    assert (
+        sum(
+            "cross_entropy" in row.attack
+            for row in small_audit(model, (x, y), suites=[LIGHT], threat=THREAT).evidence.rows
+        )
+        == 2
+    )
+
+    idle = Suite({"idle": lambda model, x, y, seeds: x})
+    rows = small_audit(lambda images: NoBackward.apply(model(images)), (x, y), suites=[idle]).evidence.rows
+    assert [row.attack for row in rows] == ["idle"]
+
+
+def test_an_attack_is_left_out_by_its_own_name_and_not_by_the_beginning_of_anothers():
+    model, x, y = linear_problem(3, count=20)
+    mixed = Suite({"mine": SMALL.attacks["pgd"], "mine-2": leaves_the_ball})
+    found = small_audit(model, (x, y), suites=mixed)
+    assert set(found.evidence.broken_rules) == {"mine-2"}
+    assert [row.attack for row in found.evidence.rows] == ["pgd-20 cross_entropy", "mine"]
+
+
+def hands_back_in_another_order(model, x, y, *, seeds=None):
+    return pgd(model, x, y, threat=Linf(0.1), steps=10, seeds=seeds, stop_when_fooled=False).roll(1, dims=0)
+
+
+@pytest.mark.parametrize("attack", [throws_its_best_away, hands_back_in_another_order])
+def test_a_suite_of_ones_own_is_watched_too_and_after_a_kill_what_it_lost_is_known(attack, tmp_path):
+    model, x, y = linear_problem(3, count=30)
+    settings = {"suites": Suite({"forgets": attack}), "threat": Linf(0.3), "batch_size": 15}
+    for journal in (None, Journal(tmp_path), Journal(tmp_path)):
+        found = small_audit(model, (x, y), journal=journal, **settings)
+        assert "silent_success" in checks_of(found)
+        count, met = found.evidence.facts["lost"]["forgets"]
+        assert 0 < count <= met == 30
+        assert len(found.evidence.facts["lost_images"]) == count
+        assert sum(worst_case(found.evidence.rows)) <= 30 - found.verdict.number.count
+
+
+def test_a_batch_handed_back_in_another_order_leaves_the_balls_of_its_images():
+    model, _, _ = linear_problem(3)
+    x = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    suite = Suite({"rolled": hands_back_in_another_order, "pgd": SMALL.attacks["pgd"]})
+    found = small_audit(model, (x, model(x).argmax(dim=1)), suites=suite, threat=Linf(0.1))
+    assert set(found.evidence.broken_rules) == {"rolled"}
+
+
+def test_what_a_model_that_answers_by_chance_let_slip_is_not_held_against_the_attack():
+    model, x, y = linear_problem(3, count=20)
+    noisy = Wrapped(model, lambda model, x: model(x) + 0.3 * torch.randn(len(x), 3))
+    found = small_audit(noisy, (x, y), attacks={"forgets": throws_its_best_away})
+    assert "random_answers" in checks_of(found)
+    assert "lost" not in found.evidence.facts
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda logits: logits * torch.nan, "the model gives NaN or infinite logits"),
+        (lambda logits: logits.index_fill(1, torch.tensor([2]), -torch.inf), "the model gives NaN or infinite logits"),
+        (lambda logits: logits * 0 + torch.tensor([0.0, 0.0, 5.0]), "the model gives every image the same logits"),
+    ],
+)
+def test_nothing_right_when_clean_comes_with_the_signs_of_why(answer, says):
+    model, x, y = linear_problem(3, count=20)
+    with pytest.raises(UserError, match=rf"no robustness to audit \({says}"):
+        small_audit(Wrapped(model, lambda model, x: answer(model(x))), (x[y != 2], y[y != 2]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"trial_images": 0}, "trial_images must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"suites": Suite({})}, "the suite has no attack"),
+        ({"suites": ["quick", "best"]}, "unknown suite 'best'"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_runs(settings, says):
+    model, x, y = linear_problem(3, count=10)
+    ran = []
+    with pytest.raises(UserError, match=says):
+        small_audit(model, (x, y), progress=lambda *step: ran.append(step), **settings)
+    assert not ran
+
+
+def test_a_model_that_returns_more_than_logits_is_refused_in_one_line():
+    model, x, y = linear_problem(3, count=10)
+    with pytest.raises(UserError, match=r"the model must return logits \(batch, classes\), got tuple"):
+        small_audit(lambda images: (model(images), images), (x, y))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_small_batches_hide_neither_neighbours_nor_constant_logits(size):
+    model, x, y = linear_problem(3, count=12)
+    leaning = facts_about(lambda images: model(images - images.mean(dim=0)), x, y, Linf(0.05), batch_size=size)
+    assert CHECKS["batch_dependence"](Evidence([], facts=leaning)) is not None
+    constant = facts_about(lambda images: model(images) * 0, x, y, Linf(0.05), batch_size=size)
+    assert CHECKS["constant"](Evidence([], facts=constant)) is not None
+    alone = facts_about(model, x, y, Linf(0.05), batch_size=size)
+    assert not {CHECKS[name](Evidence([], facts=alone)) for name in ("batch_dependence", "constant")} - {None}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_model_of_another_float_type_is_audited_with_images_cast_for_it(dtype, digits, digits_sce):
+    few, model = digits.test.first(60), copy.deepcopy(digits_sce)
+    plain = small_audit(digits_sce, few)
+    found = small_audit(model.to(dtype), few)
+    assert found.verdict.complete
+    assert found.verdict.number.count == pytest.approx(plain.verdict.number.count, abs=3)
+    assert found.evidence.rows[0].weights_hash == weights_hash(model)
+    assert max(found.evidence.rows[0].size) <= 0.05 + 1e-6
+
+
+def test_arrays_are_images_and_labels_too():
+    model, x, y = linear_problem(3, count=12)
+    found = small_audit(model, (x.double().numpy(), y.numpy()))
+    assert found.verdict.number == small_audit(model, (x, y)).verdict.number

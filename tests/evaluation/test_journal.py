@@ -80,7 +80,7 @@ def test_with_more_images_or_one_more_attack_only_what_is_missing_is_run(tmp_pat
 
 
 def test_a_line_torn_by_a_crash_is_attacked_again(tmp_path):
-    outcomes = Outcomes([3, 4], [True, False], [0.1, 0.2], 4, 2, 0.5, 0)
+    outcomes = Outcomes([3, 4], [True, False], [0.1, 0.2], 4, 2, 0.5, 0, lost=[])
     journal, key = Journal(tmp_path), key_of(name="pgd")
     journal.write(key, outcomes)
     journal.write(key, outcomes._replace(index=[5, 6]))
@@ -90,7 +90,7 @@ def test_a_line_torn_by_a_crash_is_attacked_again(tmp_path):
 
 
 def test_files_of_all_processes_are_read_and_closing_removes_them(tmp_path):
-    outcomes = Outcomes([3], [True], [0.1], 4, 2, 0.5, 0)
+    outcomes = Outcomes([3], [True], [0.1], 4, 2, 0.5, 0, lost=[])
     folder = tmp_path / "evaluation"
     for rank in ("0", "1"):
         Journal(folder, name=rank).write("key", outcomes._replace(index=[int(rank)]))

@@ -6,7 +6,7 @@ from linear import linear_problem
 
 from max_mahalanobis.attacks import fgsm, margin, pgd
 from max_mahalanobis.errors import AttackCheated, UserError
-from max_mahalanobis.evaluation import evaluate
+from max_mahalanobis.evaluation import evaluate, weights_hash
 from max_mahalanobis.results import SCHEMA, worst_case
 from max_mahalanobis.threats import L2, Linf
 from max_mahalanobis.types import Split
@@ -211,6 +211,41 @@ def test_a_model_that_returns_no_logits_is_refused():
     _, x, y = linear_problem(3)
     with pytest.raises(UserError, match=r"must return logits \(batch, classes\), got shape \(40, 1, 4, 4\)"):
         evaluate(lambda images: images, (x, y), threat=Linf(0.1))
+
+
+def test_a_model_that_returns_more_than_logits_is_refused():
+    model, x, y = linear_problem(3)
+    with pytest.raises(UserError, match=r"must return logits \(batch, classes\), got tuple"):
+        evaluate(lambda images: (model(images), images), (x, y), threat=Linf(0.1))
+
+
+def test_a_suite_without_an_attack_is_refused():
+    model, x, y = linear_problem(3)
+    with pytest.raises(UserError, match="the suite has no attack: give at least one"):
+        evaluate(model, (x, y), threat=Linf(0.1), suite={})
+
+
+@pytest.mark.parametrize("as_array", [lambda x: x.numpy(), lambda x: x.double().numpy()])
+def test_arrays_are_evaluated_as_tensors_are(as_array):
+    model, x, y = linear_problem(3)
+    found = evaluate(model, (as_array(x), y.numpy()), threat=Linf(0.01))
+    assert [row.fooled for row in found] == [row.fooled for row in evaluate(model, (x, y), threat=Linf(0.01))]
+
+
+def test_what_is_no_pair_is_refused():
+    model, x, _ = linear_problem(3)
+    with pytest.raises(UserError, match="images and labels must come as a pair"):
+        evaluate(model, (x,), threat=Linf(0.1))
+
+
+def test_a_model_in_bfloat16_gets_images_of_its_type_and_the_ball_is_kept_in_float32():
+    model, x, y = linear_problem(3)
+    model = model.bfloat16()
+    y = model(x.bfloat16()).argmax(dim=1)
+    rows = evaluate(model, (x, y), threat=Linf(0.2))
+    assert all(row.num_correct == 40 and row.num_robust < 40 for row in rows)
+    assert all(max(row.size) <= 0.2 + 1e-6 for row in rows)
+    assert rows[0].weights_hash == weights_hash(model)
 
 
 def test_an_unknown_suite_lists_the_known():

@@ -36,6 +36,11 @@ def test_a_sound_model_shows_none():
     assert seen(lambda logits: logits) == []
 
 
+def test_constant_logits_are_seen_in_batches_of_one():
+    model, x, _ = linear_problem(3, count=12)
+    assert signs_of(lambda images: model(images) * 0, x, batch_size=1) == ["constant logits"]
+
+
 def test_one_image_alone_is_not_called_constant():
     model, x, _ = linear_problem(3, count=1)
     assert signs_of(model, x) == []

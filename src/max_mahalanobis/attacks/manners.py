@@ -47,7 +47,7 @@ def slope(model: Model, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[T
     """
     x = x.detach().requires_grad_(True)
     with torch.enable_grad():
-        logits = model(x).to(x.dtype)
+        logits = logits_of(model, x).to(x.dtype)
         scores = score(logits)
         total = scores.sum()
     if not total.requires_grad:
@@ -59,11 +59,23 @@ def slope(model: Model, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[T
 def look(model: Model, x: Tensor) -> Tensor:
     """Logits in the images' dtype, for one forward and nothing more."""
     with torch.no_grad():
-        return model(x).to(x.dtype)
+        return logits_of(model, x).to(x.dtype)
+
+
+def logits_of(model: Model, x: Tensor) -> Tensor:
+    """What the model answers, which must be a tensor (UserError)."""
+    logits = model(x)
+    if not isinstance(logits, Tensor):
+        kind = type(logits).__name__
+        raise UserError(f"the model must return logits (batch, classes), got {kind}: wrap it in a function that does")
+    return logits
 
 
 def is_fooled(logits: Tensor, y: Tensor) -> Mask:
-    """Per image: the prediction is not the true label, or no prediction can be made of the logits."""
+    """Per image: the prediction is not the true label, or no prediction can be made of the logits.
+
+    None can be made where any logit is NaN or infinite: one class at -inf, and every image counts as fooled.
+    """
     return (logits.argmax(dim=1) != y) | ~torch.isfinite(logits).all(dim=1)
 
 

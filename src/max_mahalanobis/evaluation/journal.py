@@ -21,6 +21,8 @@ class Outcomes(NamedTuple):
     non_finite: int
     data: str = ""
     """which images and labels these are: `identity.data_hash` of them"""
+    lost: Sequence[int] = ()
+    """images that the attack had fooled and handed back as something else, where it was watched"""
 
 
 class Journal:

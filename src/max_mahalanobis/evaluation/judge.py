@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..attacks import is_fooled, undisturbed
+from ..attacks.manners import logits_of
 from ..draws import derive
 from ..errors import AttackCheated, UserError
 from ..threats import ThreatModel
@@ -15,13 +16,17 @@ from ..types import Attack, Model, Split, as_pixels
 from .identity import data_hash
 from .journal import Journal, Outcomes
 from .passes import PassCounter
+from .wrappers import Witness
 
 Progress = Callable[[str, int, int], None]  # (attack, images done, images in all)
 
 
 @dataclass(frozen=True)
 class Judge:
-    """One model and one split; `fast` is what attacks are given in place of the model, which alone decides."""
+    """One model and one split; `fast` is what attacks are given in place of the model, which alone decides.
+
+    `lost`, where it is there, takes in by attack the images whose adversarial examples it saw and did not hand back.
+    """
 
     model: Model
     fast: Model
@@ -32,6 +37,7 @@ class Judge:
     device: torch.device | str
     journal: Journal | None
     progress: Progress | None
+    lost: dict[str, set[int]] | None = None
 
     def clean(self) -> tuple[Tensor, Tensor]:
         """Per image, on the CPU: classified rightly; and with logits that are all finite."""
@@ -56,6 +62,8 @@ class Judge:
                 self.journal.write(key, found[-1])
             if self.progress is not None:
                 self.progress(name, sum(len(outcomes.index) for outcomes in found), len(index))
+        if self.lost is not None:
+            self.lost.setdefault(name, set()).update(image for outcomes in found for image in outcomes.lost)
         return _together(found)
 
     def _attack(self, name: str, attack: Attack, rows: Tensor, place: int) -> Outcomes:
@@ -63,14 +71,17 @@ class Judge:
         seeds = derive(self.seed, self.split.index[rows]).to(self.device)
         seeds = derive(seeds, place) if place else seeds
         counter, began = PassCounter(self.fast), time.perf_counter()
-        x_adv = attack(counter, x.clone(), y.clone(), seeds=seeds).detach()
+        watched = counter if self.lost is None else Witness(counter, x, y, self.threat)
+        x_adv = attack(watched, x.clone(), y.clone(), seeds=seeds).detach()
         forwards, backwards = counter.forwards, counter.backwards
         verify(name, x_adv, x, self.threat)
         fooled, finite = self._look(x_adv, y)
+        lost = torch.zeros_like(fooled) if self.lost is None else watched.saw.cpu() & ~fooled
         if self.fast is not self.model:  # what the faster copy takes for fooled and the model does not is tried again
             with torch.no_grad():
                 disputed = (is_fooled(self.fast(x_adv), y).cpu() & ~fooled).nonzero().squeeze(1)
             if len(disputed):
+                lost[disputed] = False
                 counter, there = PassCounter(self.model), disputed.to(x.device)
                 x_adv[there] = attack(counter, x[there], y[there], seeds=seeds[there]).detach()
                 forwards, backwards = forwards + counter.forwards, backwards + counter.backwards
@@ -80,7 +91,9 @@ class Judge:
         size = self.threat.size(x_adv - x).float().cpu()
         index = self.split.index[rows].tolist()
         costs = (forwards, backwards, seconds, int((~finite).sum()))
-        return Outcomes(index, fooled.tolist(), size.tolist(), *costs, self._hash(rows))
+        return Outcomes(
+            index, fooled.tolist(), size.tolist(), *costs, self._hash(rows), self.split.index[rows[lost]].tolist()
+        )
 
     def _hash(self, rows: Tensor) -> str:
         return data_hash(Split(*(each[rows] for each in self.split)))
@@ -97,7 +110,7 @@ class Judge:
 
     def _look(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with undisturbed(self.model), torch.no_grad():
-            logits = self.model(x)
+            logits = logits_of(self.model, x)
         if logits.ndim != 2 or len(logits) != len(y):
             raise UserError(f"the model must return logits (batch, classes), got shape {tuple(logits.shape)}")
         if logits.shape[1] < 2:
@@ -115,7 +128,8 @@ def verify(name: str, x_adv: Tensor, x: Tensor, threat: ThreatModel) -> None:
     """
     if x_adv.shape != x.shape or x_adv.dtype != x.dtype:
         raise AttackCheated(
-            f"{name} returned {x_adv.dtype} {tuple(x_adv.shape)} for images of {x.dtype} {tuple(x.shape)}"
+            f"{name} returned {x_adv.dtype} {tuple(x_adv.shape)} for images of {x.dtype} {tuple(x.shape)}",
+            name,
         )
     refused = (~threat.allows(x_adv, x)).nonzero().squeeze(1)
     if len(refused):
@@ -123,7 +137,8 @@ def verify(name: str, x_adv: Tensor, x: Tensor, threat: ThreatModel) -> None:
         raise AttackCheated(
             f"{name} left the threat model on {len(refused)} of {len(x)} images: size "
             f"{threat.size(x_adv[first] - x[first]).item():.6g} (allowed {threat.eps:.6g}), "
-            f"pixels in [{x_adv[first].min():.6g}, {x_adv[first].max():.6g}]"
+            f"pixels in [{x_adv[first].min():.6g}, {x_adv[first].max():.6g}]",
+            name,
         )
 
 

@@ -1,6 +1,5 @@
 """What is measured of a model beside attacks on it: slopes, gaps, dependence on chance, mode and neighbours."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,7 +9,7 @@ from ..attacks import OBJECTIVES, undisturbed
 from ..attacks.manners import look, slope
 from ..threats import ThreatModel
 from ..types import Images, Labels, Logits, Mask, Model
-from .signs import signs_of
+from .signs import FEWEST, signs_of
 
 _ALONE = 8  # images compared alone and among others
 
@@ -18,8 +17,10 @@ _ALONE = 8  # images compared alone and among others
 def facts_about(model: Model, x: Images, y: Labels, threat: ThreatModel, *, batch_size: int = 256) -> dict:
     """Facts about images that are classified rightly, as plain values; about 14 passes each, a batch at a time.
 
+    Only dependence on the batch takes one of at least 8 images, whatever `batch_size` is.
+
     images          how many
-    signs           keys of `results.SIGNS`, seen on the first batch
+    signs           keys of `results.SIGNS`, seen on the first batch, or eight images
     zero_gradient   by objective: share of images whose gradient in float32 is exactly 0
     non_finite_gradient  share of images on which the margin's is NaN or infinite
     logit_gap       median and largest lead of the first logit over the second
@@ -38,12 +39,12 @@ def facts_about(model: Model, x: Images, y: Labels, threat: ThreatModel, *, batc
         gaps = (top[:, 0] - top[:, 1]).float()
         return {
             "images": len(x),
-            "signs": signs_of(model, x[:batch_size]),
+            "signs": signs_of(model, x[: max(FEWEST, batch_size)], batch_size=batch_size),
             "zero_gradient": zero,
             "non_finite_gradient": 1 - finite["margin"],
             "logit_gap": {"median": gaps.median().item(), "most": gaps.max().item()},
             "downhill": _share_downhill(model, batches, threat),
-            "batch_dependence": _batch_dependence(model, x[: min(4 * _ALONE, batch_size)]),
+            "batch_dependence": _batch_dependence(model, x[: min(4 * _ALONE, max(_ALONE, batch_size))]),
             "training_layers": _training_layers(model),
         }
 
@@ -65,53 +66,6 @@ def detection(model: Model, x: Images, x_adv: Images, *, batch_size: int = 256) 
     clean = [1] * len(x) + [0] * len(x_adv)
     scores = {"largest logit": both.amax(dim=1), "largest probability": both.softmax(dim=1).amax(dim=1)}
     return {name: float(roc_auc_score(clean, torch.nan_to_num(score))) for name, score in scores.items()}
-
-
-class Still(nn.Module):
-    """Behaves as `model` and puts back buffers that it moves as it answers: counters, statistics in training mode."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    @staticmethod
-    def is_needed(model: nn.Module, x: Images) -> bool:
-        """Whether buffers change in one forward in evaluation mode; they are put back."""
-        before = [buffer.clone() for buffer in model.buffers()]
-        with undisturbed(model), contextlib.suppress(Exception):  # what the model raises is told elsewhere
-            look(model, x)
-        moved = any(not torch.equal(old, new) for old, new in zip(before, model.buffers(), strict=True))
-        for buffer, old in zip(model.buffers(), before, strict=True):
-            buffer.data.copy_(old)
-        return moved
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The model's logits."""
-        before = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
-        logits = self.model(x)
-        for buffer, old in before:
-            buffer.data.copy_(old)
-        return logits
-
-
-class Witness(nn.Module):
-    """Behaves as `model` and remembers which images it was fooled on, within the threat, while an attack looked at it.
-
-    It can tell only while the attack hands in whole batches, image by image in the order of `x`.
-    """
-
-    def __init__(self, model: Model, x: Images, y: Labels, threat: ThreatModel):
-        super().__init__()
-        self.model, self.x, self.y, self.threat = model, x, y, threat
-        self.saw = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-
-    def forward(self, x_adv: Tensor) -> Tensor:
-        """The model's logits."""
-        logits = self.model(x_adv)
-        if x_adv.shape == self.x.shape and x_adv.dtype == self.x.dtype:
-            fooled = logits.detach().argmax(dim=1) != self.y
-            self.saw |= fooled & self.threat.allows(x_adv.detach(), self.x)
-        return logits
 
 
 def _gradient_is(model: Model, x: Images, y: Labels, objective: str) -> tuple[Mask, Mask]:

@@ -1,7 +1,8 @@
 """Attack every image, verify what came back, record it: nothing an attack says about itself is believed."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,13 +15,16 @@ from ..types import Attack, Model, Split, as_pixels
 from .identity import behavior_hash, data_hash, describe, weights_hash
 from .journal import Journal, Outcomes, key_of
 from .judge import Judge, Progress
-from .signs import signs_of
+from .signs import FEWEST, signs_of
 from .suites import Suite, make_suite
+from .wrappers import Cast
+
+Data = Split | Sequence[Tensor | np.ndarray]  # images and labels: a `Split`, or a plain pair (x, y)
 
 
 def evaluate(
     model: Model,
-    split: Split | tuple[Tensor, Tensor],
+    split: Data,
     *,
     threat: ThreatModel,
     suite: str | Suite | Mapping[str, Attack] = "quick",
@@ -31,6 +35,7 @@ def evaluate(
     faster: Callable[[Model], Model] | None = None,
     journal: Journal | None = None,
     progress: Progress | None = None,
+    lost: dict[str, set[int]] | None = None,
 ) -> list[AttackResult]:
     """Robust accuracy of any `images -> logits` function, one result per attack, image by image.
 
@@ -40,8 +45,9 @@ def evaluate(
     an upper bound, as that of every attack is.
 
     Args:
-        model: in evaluation mode while it is attacked, and put back afterwards.
-        split: images (uint8, or float in [0, 1]), labels, index; a plain pair (x, y) works too.
+        model: in evaluation mode while it is attacked, and put back afterwards. One of another float type than the
+            images (bfloat16) gets them cast; perturbations stay in the images' own.
+        split: images (uint8, or float in [0, 1]), labels, index; a plain pair (x, y) works too, also of arrays.
         threat: what the adversary may do, for example `Linf(8 / 255)`. Suites that look for the smallest perturbation
             take its norm and no limit.
         suite: a name (`SUITES`), a `Suite`, or a dict of your own attacks, `{"mine": partial(pgd, threat=...)}`.
@@ -52,21 +58,19 @@ def evaluate(
         faster: makes of `model` what the attacks are given (`models.accelerated`); verdicts are those of `model`.
         journal: where outcomes are kept batch by batch, and found again after a kill; for modules, not for functions.
         progress: called after every batch.
+        lost: to be filled, by attack, with the images it had fooled and handed back as something else; attacks are
+            watched only where it is given.
 
     Raises:
         UserError: images, labels or model output that cannot be judged.
         AttackCheated: an attack returned an image outside its threat model.
     """
     split = as_split(split)
-    if batch_size < 1:
-        raise UserError(f"batch_size must be at least 1, got {batch_size}")
+    at_least_one(batch_size=batch_size)
     if journal is not None and not isinstance(model, nn.Module):
         raise UserError("a journal needs a model with weights to know it again: leave journal out for a function")
     suite_name = suite if isinstance(suite, str) else "custom"
-    if isinstance(suite, str):
-        suite = make_suite(suite, threat, image_shape=tuple(split.images.shape[1:]))
-    elif not isinstance(suite, Suite):
-        suite = Suite(dict(suite))
+    suite = as_suite(suite, threat, split)
     threat = suite.threat or threat
     shared = {"run": "", "data": "", "split": "test"} | dict(names or {})
     shared |= {
@@ -78,9 +82,10 @@ def evaluate(
         "seed": seed,
         "version": __version__,
     }
+    model = Cast.where_needed(model, as_pixels(split.images[:2]).to(device))
     with undisturbed(model):
         fast = model if faster is None else faster(model)
-        judge = Judge(model, fast, split, threat, batch_size, seed, device, journal, progress)
+        judge = Judge(model, fast, split, threat, batch_size, seed, device, journal, progress, lost)
         return list(_rows(judge, suite, shared, faster and describe(faster)))
 
 
@@ -98,10 +103,11 @@ def _rows(judge: Judge, suite: Suite, shared: dict, faster: dict | None) -> Iter
         settings = describe(attack)
         whole = describe(attack, leave_out=())  # with the threat it is bound to
         about = {name: value for name, value in shared.items() if name != "data_hash"}  # outcomes know their images
+        about |= {} if judge.lost is None else {"watched": True}
         key = key_of(name=name, attack=whole, faster=faster, model=behavior, place=place, **about)
         outcomes = judge.run(name, attack, attempted, key, place=place if suite.cascade else 0)
         if weights_hash(judge.model) != shared["weights_hash"]:
-            raise AttackCheated(f"{name} changed the model's weights: load the model again")
+            raise AttackCheated(f"{name} changed the model's weights: load the model again", name)
         _place(outcomes, judge.split, fooled, size)
         yield AttackResult(
             attack=name,
@@ -119,9 +125,10 @@ def _rows(judge: Judge, suite: Suite, shared: dict, faster: dict | None) -> Iter
 
 
 def _signs(judge: Judge, finite: Tensor) -> list[str]:
-    """What is suspicious about the model's output on one batch: images without finite logits come first into it."""
-    first = torch.cat([(~finite).nonzero().squeeze(1), finite.nonzero().squeeze(1)])[: judge.batch_size]
-    return signs_of(judge.model, as_pixels(judge.split.images[first]).to(judge.device))
+    """What is suspicious about the model's output on a few images: those without finite logits come first."""
+    first = torch.cat([(~finite).nonzero().squeeze(1), finite.nonzero().squeeze(1)])[: max(FEWEST, judge.batch_size)]
+    x = as_pixels(judge.split.images[first]).to(judge.device)
+    return signs_of(judge.model, x, batch_size=judge.batch_size)
 
 
 def _place(outcomes: Outcomes, split: Split, fooled: Tensor, size: Tensor) -> None:
@@ -131,11 +138,23 @@ def _place(outcomes: Outcomes, split: Split, fooled: Tensor, size: Tensor) -> No
     size[there] = torch.tensor(outcomes.size)
 
 
-def as_split(split: Split | tuple[Tensor, Tensor]) -> Split:
-    """Images, labels and index that can be judged; a plain pair is numbered from 0."""
-    if not isinstance(split, Split):
-        images, labels = split
-        split = Split(images, labels, torch.arange(len(images)))
+def as_suite(suite: str | Suite | Mapping[str, Attack], threat: ThreatModel, split: Split) -> Suite:
+    """The attacks of a name, a suite or a dict: at least one."""
+    if isinstance(suite, str):
+        return make_suite(suite, threat, image_shape=tuple(split.images.shape[1:]))
+    suite = suite if isinstance(suite, Suite) else Suite(dict(suite))
+    if not suite.attacks:
+        raise UserError('the suite has no attack: give at least one, {"mine": partial(pgd, threat=...)}')
+    return suite
+
+
+def as_split(split: Data) -> Split:
+    """Images, labels and index that can be judged, as tensors; a plain pair is numbered from 0."""
+    try:
+        images, labels, *index = (_as_tensor(each) for each in split)
+        split = Split(images, labels, *(index or [torch.arange(len(images))]))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"images and labels must come as a pair of tensors (x, y): {error}") from error
     split = split._replace(labels=split.labels if split.labels.is_floating_point() else split.labels.long())
     if len(split.images) == 0:
         raise UserError("no images to evaluate")
@@ -145,3 +164,17 @@ def as_split(split: Split | tuple[Tensor, Tensor]) -> Split:
     if len(split.index.unique()) != len(split.images):
         raise UserError(f"index must name {len(split.images)} different images: some stand twice")
     return split
+
+
+def at_least_one(**counts: int) -> None:
+    """Refuse counts below 1, by name."""
+    for name, count in counts.items():
+        if count < 1:
+            raise UserError(f"{name} must be at least 1, got {count}")
+
+
+def _as_tensor(array: Tensor | np.ndarray) -> Tensor:
+    """A tensor as it is; numpy's float64, which seldom is meant, becomes float32."""
+    if isinstance(array, Tensor):
+        return array
+    return torch.as_tensor(array.astype(np.float32) if getattr(array, "dtype", None) == np.float64 else array)

@@ -9,20 +9,16 @@ import torch
 from torch import Tensor
 
 from ..attacks import apgd, cross_entropy, fgsm, margin, pgd, square, transferred_from, undisturbed, uniform_noise
-from ..errors import UserError
 from ..results import AttackResult, worst_case
 from ..threats import ThreatModel
 from ..types import Model, Split
 from .binarization import binarization_test
+from .endurance import Crashed
 from .probes import detection, look_at_all
 from .suites import Suite
 
 _PLANTED = 12  # images of the binarization test
 _EVERYTHING = {"Linf": 1.0}
-
-
-class Crashed(UserError):
-    """The model failed on every image there was: nothing is left to judge."""
 
 
 def trials_on(
