@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from max_mahalanobis.attacks import apgd, cross_entropy, margin, pgd, square
 from max_mahalanobis.errors import UserError
-from max_mahalanobis.evaluation import CHECKS, Evidence, Journal, Suite, audit, weights_hash
+from max_mahalanobis.evaluation import CHECKS, Evidence, Journal, Suite, Thresholds, audit, weights_hash
 from max_mahalanobis.evaluation.probes import facts_about
 from max_mahalanobis.evaluation.trials import planted, under_attack
 from max_mahalanobis.results import worst_case
@@ -498,3 +498,20 @@ def test_arrays_are_images_and_labels_too():
     model, x, y = linear_problem(3, count=12)
     found = small_audit(model, (x.double().numpy(), y.numpy()))
     assert found.verdict.number == small_audit(model, (x, y)).verdict.number
+
+
+@pytest.mark.slow
+def test_an_attack_that_cheats_only_later_is_left_out_of_all_that_came_before():
+    model, x, y = linear_problem(3, count=150)
+    late = x[120, 0, 0, 0]
+
+    def cheats_late(model, x, y, *, seeds=None):
+        return x + 0.3 * (x[:, 0, 0, 0] == late).view(-1, 1, 1, 1)
+
+    mixed = Suite({"late": cheats_late, "idle": lambda model, x, y, seeds: x})
+    never = Thresholds(robust=1.0, broken=1.0)
+    found = small_audit(model, (x, y), suites=mixed, threat=Linf(0.0001), thresholds=never, until_decided=True)
+    assert set(found.evidence.broken_rules) == {"late"}
+    assert [(row.attack, row.num_images) for row in found.evidence.rows] == [
+        ("pgd-20 cross_entropy", 150), ("idle", 150)
+    ]  # fmt: skip

@@ -101,9 +101,11 @@ def crash(index: Tensor, error: Exception, when: str) -> str:
 
 
 def joined(parts: Sequence[list[AttackResult]], split: Split) -> list[AttackResult]:
-    """Rows of parts that were attacked one after the other, as of one."""
+    """Rows of parts that were attacked one after the other, as of one; an attack left out of one part is left out."""
     if len(parts) == 1:
         return parts[0]
+    kept = set.intersection(*({row.attack for row in rows} for rows in parts))
+    parts = [[row for row in rows if row.attack in kept] for rows in parts]
     there = subset(split, [image for rows in parts for image in rows[0].index])
     seconds = [sum(row.seconds for row in rows) for rows in zip(*parts, strict=True)]
     return [replace(row, seconds=spent) for row, spent in zip(merge(parts, there), seconds, strict=True)]
