@@ -85,9 +85,8 @@ class Verdict:
 
     def in_words(self) -> str:
         """The verdict in one sentence."""
-        words = {"robust": "robust", "weak": "weak", "broken": "broken", "undecided": "undecided"}[self.robustness]
         start = (
-            f"{self.number} of {self.number.total} images hold ({self.threat} eps {self.eps:.6g}; clean {self.clean})"
+            f"{self.number} of {self.number.total:,} images hold ({self.threat} eps {self.eps:.6g}; clean {self.clean})"
         )
         illusions = "".join(
             f" {each.source} says {100 * each.reports.value:.1f} %: an illusion of {each.points:.1f} points."
@@ -95,7 +94,8 @@ class Verdict:
         )
         doubts = sum(finding.weight == "doubt" for finding in self.findings)
         why = f" for {doubts} reason{'s' if doubts > 1 else ''}" if doubts else ""
-        return f"{start}: {words}, and the number is {self.reliability}{why}.{illusions}"
+        incomplete = "" if self.complete else " Incomplete: the model failed on some images."
+        return f"{start}: {self.robustness}, and the number is {self.reliability}{why}.{incomplete}{illusions}"
 
 
 def judge(

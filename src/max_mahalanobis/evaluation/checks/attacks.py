@@ -10,6 +10,7 @@ _MAX_P_VALUE = 0.01
 _MOST_LEFT = 0.02  # share of images that a longer search may still fell before the number is in doubt
 _REAL = 0.05  # share of images from which on one attack beats another
 _UNBOUNDED = 0.02
+_TOLD = 3  # crashes in words; all are counted
 
 
 def more_steps(evidence: Evidence) -> Finding | None:
@@ -142,10 +143,12 @@ def crashes(evidence: Evidence) -> Finding | None:
     """The model failed on some images."""
     if not evidence.crashes:
         return None
+    told = list(evidence.crashes.values())
+    more = f"; and {len(told) - _TOLD:,} more" if len(told) > _TOLD else ""
     return Finding(
         "crashes",
         "doubt",
-        "; ".join(evidence.crashes.values()),
+        "; ".join(told[:_TOLD]) + more,
         "what was not attacked is not known to hold: the evaluation is incomplete",
         "mend the model, then repeat: what is done is not run again",
     )
