@@ -218,6 +218,11 @@ def test_help_names_every_option_of_train(tmp_path):
         assert f"--{name.replace('_', '-')}" in out
 
 
+def test_the_package_itself_is_the_command(tmp_path):
+    done = python("-m", "max_mahalanobis", "--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"mmc {__version__}\n", "")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_stdout_on_a_full_disk_gets_one_line_and_a_reader_that_leaves_none(tmp_path):
     command = [sys.executable, "-c", "from max_mahalanobis.cli import main; main(['--version'])"]

@@ -28,6 +28,7 @@ LINES = (  # from the bottom: a room imports from lines below its own, never fro
     ("parser",),
     ("commands",),
     ("cli",),
+    ("__main__",),
 )
 HEIGHT = {room: height for height, line in enumerate(LINES) for room in line}
 REPORTS_READ = {"errors", "files", "recipe", "results", "statistics"}
@@ -43,6 +44,7 @@ WITHOUT_TORCH = (
     "parser",
     "commands",
     "cli",
+    "__main__",
 )
 
 
