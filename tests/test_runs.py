@@ -37,7 +37,7 @@ def run(tmp_path, digits):
 
 def test_a_trained_run_gives_back_its_classifier(run, digits):
     model = train(RECIPE, digits, run=run, device="cpu")
-    loaded = load_classifier(open_run(run.path))
+    loaded = load_classifier(open_run(str(run.path)))
     assert weights_hash(loaded) == weights_hash(model)
     assert not loaded.training
 

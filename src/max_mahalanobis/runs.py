@@ -162,8 +162,9 @@ def check_free(path: Path, *, overwrite: bool = False) -> Run:
     return run
 
 
-def open_run(path: Path) -> Run:
+def open_run(path: Path | str) -> Run:
     """An existing run folder; anything else is refused."""
+    path = Path(path)
     run = Run(path)
     if path.is_file():
         raise UserError(f"{path} is a file, not a run folder: give the folder that mmc train made")
