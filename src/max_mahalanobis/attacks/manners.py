@@ -48,7 +48,10 @@ def slope(model: Model, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[T
     x = x.detach().requires_grad_(True)
     with torch.enable_grad():
         logits = logits_of(model, x).to(x.dtype)
-        scores = score(logits)
+        try:
+            scores = score(logits)
+        except (IndexError, RuntimeError, TypeError) as error:
+            raise _explained(error, logits.shape[-1]) from error
         total = scores.sum()
     if not total.requires_grad:
         return logits, scores, torch.zeros_like(x)
@@ -85,8 +88,19 @@ def check_call(model: Model, x: Tensor, y: Tensor, targets: Tensor | None, seeds
     for name, value in (("targets", targets), ("seeds", seeds)):
         if value is not None and (value.shape != y.shape or value.is_floating_point()):
             raise UserError(f"{name} must be {len(y)} integers, got {value.dtype} {tuple(value.shape)}")
+    if targets is not None and bool((targets < 0).any()):
+        raise UserError(f"targets must be classes, counted from 0: there is {int(targets.min())}")
     if targets is not None and bool((targets == y).any()):
         raise UserError(f"targets must differ from the labels, image {int((targets == y).nonzero()[0])} has both equal")
+
+
+def _explained(error: Exception, num_classes: int) -> Exception:
+    """What torch or Python said of an objective, in words of the call where the call is at fault."""
+    if "out of bounds" in str(error):
+        return UserError(f"labels and targets must be classes of the model, 0 to {num_classes - 1}")
+    if "'str' object is not callable" in str(error):
+        return UserError("an objective is a function, not its name: objective=margin, from max_mahalanobis.attacks")
+    return error
 
 
 def _running_statistics(model: nn.Module) -> Iterator[Tensor]:

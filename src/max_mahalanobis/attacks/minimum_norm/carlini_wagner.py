@@ -58,7 +58,7 @@ def cw_l2(
     at = Standing(x, y=y, targets=targets, **rows)
     with undisturbed(model):
         logits = look(model, x)
-        check_signs(objective(logits, y, targets), logits, y)
+        check_signs(objective, logits, y, targets)
         at.settle(is_fooled(logits, y))
         for _ in range(search_steps * steps):
             if not len(at):

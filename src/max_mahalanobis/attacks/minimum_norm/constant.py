@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UserError
+from ...types import Objective
 from ..manners import is_fooled
 from ..standing import Standing
 
@@ -24,11 +25,17 @@ def check_search(steps: int, search_steps: int, initial_constant: float | int, c
         raise UserError(f"confidence must be finite and not negative, got {confidence}")
 
 
-def check_signs(lead: Tensor, logits: Tensor, y: Tensor) -> None:
-    """Refuse an objective that is positive where the model is right: its hinge would be 0 there, and nothing move."""
-    if bool(((lead > 0) & ~is_fooled(logits, y)).any()):
+def check_signs(objective: Objective, logits: Tensor, y: Tensor, targets: Tensor | None) -> None:
+    """Refuse an objective that is not negative where a model is right: its hinge would be 0 there, and nothing move.
+
+    It is asked about logits made up here, whose true class leads by 1, low and high: a model's own may be so large that
+    a cross-entropy of 1e-40 is a 0 in float32, and equal logits of a tie are no fault of any objective.
+    """
+    right = torch.nn.functional.one_hot(y, logits.shape[1]).to(logits.dtype)
+    lead = torch.stack([objective(right + level, y, targets) for level in (-10, 10)])
+    if len(y) and bool((lead >= 0).any()):
         remedy = "take one that changes sign where the model errs, as margin, dlr, un_2, tar_2 do"
-        raise UserError(f"the objective is {lead.max().item():.4g} on an image that is classified rightly: {remedy}")
+        raise UserError(f"the objective is {lead.max().item():.4g} on logits that are right: {remedy}")
 
 
 def is_success(logits: Tensor, y: Tensor, shortfall: Tensor, confidence: float | int) -> Tensor:

@@ -74,7 +74,7 @@ def ead(
     at = Standing(x, y=y, targets=targets, x_adv=x, shrunk=x, smallest=smallest, **search_rows(x, initial_constant))
     with undisturbed(model):
         logits = look(model, x)
-        check_signs(objective(logits, y, targets), logits, y)
+        check_signs(objective, logits, y, targets)
         at.settle(is_fooled(logits, y))
         for _ in range(search_steps * steps):
             if not len(at):
