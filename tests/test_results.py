@@ -101,6 +101,26 @@ def test_rows_are_appended_in_order(tmp_path):
     assert [made.seed for made in read_results(path)] == [0, 1, 2]
 
 
+def test_a_row_that_tells_nothing_new_is_not_appended_again(tmp_path):
+    path = tmp_path / "results.jsonl"
+    for made in (row(), row(seed=1), row(seconds=9.0), row(seed=1), row()):
+        append_results(path, [made])
+    assert [made.seed for made in read_results(path)] == [0, 1]
+    append_results(path, [row(version="1")])
+    assert len(read_results(path)) == 3
+
+
+def test_what_was_found_before_something_else_is_new_again(tmp_path):
+    path = tmp_path / "results.jsonl"
+    for changes in ({}, {"fooled": (True, True, False)}, {}, {"weights_hash": "other"}, {}):
+        append_results(path, [row(**changes)])
+    assert len(read_results(path)) == 5
+    best = [row(run="mmc@best", weights_hash="best"), row()]
+    for _ in range(2):
+        append_results(path, best)
+    assert [made.run for made in read_results(path)[5:]] == ["mmc@best"]
+
+
 def test_a_full_disk_leaves_the_rows_that_were_there_and_no_torn_line(tmp_path):
     path = tmp_path / "results.jsonl"
     append_results(path, [row()])

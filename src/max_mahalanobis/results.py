@@ -1,5 +1,6 @@
 """One row of evidence: what one attack did to each image of one model, as plain records in JSON lines."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -158,8 +159,13 @@ def climbs(row: AttackResult) -> str | None:
 
 
 def append_results(path: Path, rows: Iterable[AttackResult]) -> None:
-    """Add rows at the end of a JSON-lines file, on disk before this returns: all of them, or (a full disk) none."""
-    append_lines(path, [row.to_json() for row in rows])
+    """Add rows at the end of a JSON-lines file, on disk before this returns: all of them, or (a full disk) none.
+
+    A row that tells nothing new is left out: the newest of its condition and weights is there, and differs in its
+    seconds at most.
+    """
+    there, lines = _newest(path), [row.to_json() for row in rows]
+    append_lines(path, [line for line in lines if there.get(_condition(told := _but_for_seconds(line))) != told])
 
 
 def read_results(path: Path) -> list[AttackResult]:
@@ -169,6 +175,28 @@ def read_results(path: Path) -> list[AttackResult]:
         UserError: a line is damaged, or of a newer schema.
     """
     return read_lines(path, AttackResult.from_json)
+
+
+def _newest(path: Path) -> dict[str, dict]:
+    """What the newest row of each condition says, of each run's newest weights; lines out of order are passed over."""
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            row = _but_for_seconds(line)
+            rows.append((_condition(row), row["weights_hash"], row))
+    newest = {row["run"]: weights for _, weights, row in rows}
+    return {condition: row for condition, weights, row in rows if weights == newest[row["run"]]}
+
+
+def _but_for_seconds(line: str) -> dict:
+    return {name: value for name, value in json.loads(line).items() if name != "seconds"}
+
+
+def _condition(row: dict) -> str:
+    """What was asked of which run, whatever came out."""
+    asked = {name: row[name] for name in ("run", "data", "split", "suite", "attack", "threat", "eps", "seed", "index")}
+    settings = {name: value for name, value in row["settings"].items() if name != "batch_size"}  # moves no verdict
+    return json.dumps(asked | {"settings": settings}, sort_keys=True)
 
 
 def _bits(flags: Sequence[bool]) -> str:
