@@ -28,11 +28,11 @@ COMMANDS = (
     "train --out replaced --epochs 1 --seed 2 --quiet --overwrite",
     "evaluate named --images 99999 --eps 8/255 --suite quick",
     "evaluate named --images 99999 --quiet --eps 8/255 --suite quick",
-    "report named named --table markdown",
-    "report named --table json",
-    "report named --table csv --quiet",
-    "report named --table latex",
-    "report named --table robustbench",
+    "report named named --format markdown",
+    "report named --format json",
+    "report named --format csv --quiet",
+    "report named --format latex",
+    "report named --format robustbench",
     "centers --classes 3 --dim 5 --out centers.npy",
     "centers --classes 1",
     "plan --images 1000",
@@ -115,25 +115,25 @@ def test_quiet_silences_stderr_and_leaves_the_results(done):
 
 
 def test_a_run_named_twice_is_reported_once(done, folder):
-    result = done["report named named --table markdown"]
+    result = done["report named named --format markdown"]
     assert result["code"] == 0
     assert sum(line.startswith("| named") for line in result["out"].splitlines()) == 1
     assert result["changed"] == ["report.html"]
 
 
 def test_tables_for_machines_stand_on_stdout_alone(done):
-    told = json.loads(done["report named --table json"]["out"])
+    told = json.loads(done["report named --format json"]["out"])
     assert told["tables"]["accuracy"][0]["rows"][0][0]["text"] == "named"
-    lines = list(csv.DictReader(done["report named --table csv --quiet"]["out"].splitlines()))
+    lines = list(csv.DictReader(done["report named --format csv --quiet"]["out"].splitlines()))
     assert {line["section"] for line in lines} == {"trainings", "accuracy", "classes", "unions", "costs"}
-    latex = done["report named --table latex"]
+    latex = done["report named --format latex"]
     assert latex["out"].startswith(r"\begin{table}")
     assert latex["out"].endswith("\\end{table}\n")
     assert latex["err"] == "mmc: the page: report.html\n"
 
 
 def test_the_record_for_robustbench_stands_on_stdout_and_what_is_unknown_on_stderr(done):
-    result = done["report named --table robustbench"]
+    result = done["report named --format robustbench"]
     told = json.loads(result["out"])
     assert (told["name"], told["link"], "autoattack_acc" in told) == ("named", "", False)
     assert "left empty, for you to fill in: link, authors, venue" in result["err"]

@@ -23,7 +23,7 @@ def told(tmp_path_factory, digits):
         model = train(Recipe(epochs=epochs), digits, device="cpu")
         save_tensors(run.checkpoint_file(which), model.state_dict(), {"recipe": run.recipe.fingerprint})
     asked = [["evaluate", "run", *ATTACK, *(["--weights", which] if which else [])] for which in WEIGHTS]
-    done = drive(folder, [*asked, ["report", "run", "--table", "json", "--quiet"]])
+    done = drive(folder, [*asked, ["report", "run", "--format", "json", "--quiet"]])
     assert [result["code"] for result in done] == [0] * 4, done
     return folder, done
 

@@ -74,7 +74,7 @@ def test_the_readme_shows_the_example_grid_as_it_is():
 def test_the_example_grid_runs_to_its_table(tmp_path):
     code = "from max_mahalanobis.cli import main; main()"
     grid = str(ROOT / "examples" / "grid.toml")
-    done = run("-c", code, "sweep", grid, "--out", "out", "--jobs", "2", "--table", "markdown", cwd=tmp_path)
+    done = run("-c", code, "sweep", grid, "--out", "out", "--jobs", "2", "--format", "markdown", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^\| MMC norm 1 \| AT \| [\d.]+ \[.*\| 2 \|$", done.stdout, flags=re.MULTILINE), done.stdout
 

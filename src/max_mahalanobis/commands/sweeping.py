@@ -37,7 +37,7 @@ def sweep(asked: options.Sweep) -> int:
         most=jobs,
         quiet=asked.machine.quiet,
     )
-    _print(swept, asked.table)
+    _print(swept, asked.format)
     return 1 if swept.failures else 0
 
 

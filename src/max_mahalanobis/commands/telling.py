@@ -26,8 +26,8 @@ def report(asked: options.Report) -> None:
     if asked.out.suffix != ".html":
         raise UserError(f"--out {asked.out} must end in .html: the page replaces the file")
     runs = read_runs(asked.runs)
-    machines = asked.table in MACHINES
-    text, remarks = _for_machines(runs, asked.table) if machines else ("", ())
+    machines = asked.format in MACHINES
+    text, remarks = _for_machines(runs, asked.format) if machines else ("", ())
     write_page(runs, asked.out)
     if machines:
         print(text)
@@ -35,7 +35,7 @@ def report(asked: options.Report) -> None:
             say(remark, quiet=asked.machine.quiet)
         say(f"the page: {asked.out}", quiet=asked.machine.quiet)
         return
-    _print_tables(runs, asked.table)
+    _print_tables(runs, asked.format)
     print_reading(runs)
     print(f"\nThe page: {asked.out}")
 

@@ -39,7 +39,7 @@ class Sweep:
     """cells at a time (1; on a cluster all)"""
     cell: str | None = None
     """only this cell, in this very process, without the table: what a sweep starts, and what scripts of yours may"""
-    table: Literal["terminal", "markdown", "latex", "json", "csv"] = "terminal"
+    format: Literal["terminal", "markdown", "latex", "json", "csv"] = "terminal"
     """how the table is printed"""
     cluster: Annotated[Cluster, Flat] = field(default_factory=Cluster)
     files: Annotated[Files, Flat] = field(default_factory=Files)

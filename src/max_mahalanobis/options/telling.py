@@ -17,7 +17,7 @@ class Report:
     """run folders, or .jsonl files of result rows"""
     out: Path = Path("report.html")
     """the page"""
-    table: Literal["terminal", "markdown", "latex", "json", "csv", "robustbench"] = "terminal"
+    format: Literal["terminal", "markdown", "latex", "json", "csv", "robustbench"] = "terminal"
     """how the tables are printed; json and csv hold all of the page's, and nothing else is printed beside them;
     robustbench: of one run, a record in the form of RobustBench's model_info"""
     seed: int = 0

@@ -91,7 +91,7 @@ def test_more_suites_and_budgets_are_added_to_what_is_there(folder):
 def test_a_recipe_that_cannot_be_is_a_failed_cell_and_needs_no_process(folder, capsys):
     grid = GRID.replace("seeds = [0, 1]", "seeds = [0]").replace("norm = 1.0", "margin = 0.5").replace("none = {}", "")
     Path("small.toml").write_text(grid)
-    assert run("--table", "json") == 1
+    assert run("--format", "json") == 1
     assert InThisProcess.begun == ["SCE-AT-0"]
     told = json.loads(capsys.readouterr().out)
     assert [line["cell"] for line in told["rows"]] == ["SCE-AT-0"]
