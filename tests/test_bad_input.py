@@ -7,8 +7,9 @@ import pytest
 from commands import drive
 from data.miniatures import idx_files, write
 
+from max_mahalanobis.models import build
 from max_mahalanobis.recipe import Recipe
-from max_mahalanobis.runs import create_run, facts_of
+from max_mahalanobis.runs import Run, create_run, facts_of, save_tensors
 from max_mahalanobis.training import fill_defaults, train
 
 # (what is wrong, command line, what stderr says: the whole line, or for the parser's own messages a part)
@@ -177,6 +178,34 @@ EVALUATION = (
      "eps 8.0 must be at most 1: pixels lie in [0, 1], write 8/255 for 8"),
     ("images 0", "evaluate run --images 0", "--images 0 must be at least 1"),
     ("batch size 0", "evaluate run --batch-size 0", "--batch-size 0 must be at least 1"),
+    ("no processes", "evaluate run --devices 0", "--devices 0 must be at least 1"),
+    ("an attack and a suite", "evaluate run --attack pgd --suite auto --images 5",
+     "--attack pgd and --suite auto exclude each other: evaluate twice"),
+    ("a setting of no attack", "evaluate run --kind contrast --images 5",
+     "--kind belongs to one attack: name it with --attack, for example --attack apgd"),
+    ("a setting of another attack", "evaluate run --attack pgd --kind contrast --images 5",
+     "attack pgd has no kind: leave it out, or choose another attack"),
+    ("no corruption", "evaluate run --attack corrupt --kind snow --images 5",
+     "unknown corruption 'snow': choose from gaussian_noise, shot_noise, impulse_noise, speckle_noise, gaussian_blur, "
+     "defocus_blur, brightness, contrast, saturate, pixelate, jpeg_compression"),
+    ("no severity", "evaluate run --attack corrupt --severity 6 --images 5",
+     "severity must be 1, 2, 3, 4 or 5, got 6"),
+    ("samples within passes", "evaluate run --attack spsa --samples 8 --passes 100 --images 5",
+     "--samples decides what a step costs: give --steps instead of --passes"),
+    ("transfer from nowhere", "evaluate run --source new --images 5",
+     "no run folder at new: make one with mmc train --out new"),
+    ("transfer from other images", "evaluate run --source wider --images 5",
+     "--source wider was trained on images [1, 16, 8], these are [1, 8, 8]"),
+    ("transfer from other classes", "evaluate run --source renamed --images 5",
+     "--source renamed knows other classes than run: give a run of the same data"),
+    ("transfer along a curve", "evaluate run --source run --curve --images 5",
+     "--curve is of attacks on the run itself: leave --curve or --source out"),
+    ("audit shared until decided", "audit run --until-decided --devices 2",
+     "--until-decided attacks one part after the other, there is nothing to share: leave it out"),
+    ("audit of a model's weights", "audit --model a:b --data two.npz --eps 0.1 --weights best",
+     "--weights best belongs to a run: what --model returns has its own"),
+    ("audit with weights not kept", "audit kept --weights 2",
+     "--weights 2: kept has no such weights: choose from last, 1, 3 (mmc train --keep N keeps N epochs)"),
     ("seed beyond 64 bits", f"evaluate run --seed {2**70}", f"seed {2**70} must lie in [0, 2^62)"),
     ("audit of nothing", "audit", "name a run folder, or --model module:function with --data file.npz"),
     ("audit of two things", "audit run --model a:b",
@@ -301,6 +330,13 @@ PARSED = (
     ("unknown model", "train --out new --model vgg", "unknown model 'vgg': choose from mlp, small_cnn"),
     ("unknown head", "train --out new --head mm", "invalid choice 'mm' for argument '--head'"),
     ("unknown suite", "evaluate run --suite autoattack", "invalid choice 'autoattack' for argument '--suite'"),
+    (
+        "suite without a budget",
+        "audit run --suite minimum_norm",
+        "invalid choice 'minimum_norm' for argument '--suite'",
+    ),
+    ("unknown precision", "evaluate run --precision half", "unknown precision 'half': choose from 32-true, bf16-mixed"),
+    ("unknown precision in training", "train --out new --precision half", "unknown precision 'half'"),
     ("unknown threat", "evaluate run --threat l7", "invalid choice 'l7' for argument '--threat'"),
     ("unknown adversary", "train --out new --adversary cw", "invalid choice 'cw' for argument '--adversary'"),
     ("no number", "train --out new --epochs many", "Error parsing --epochs"),
@@ -380,6 +416,8 @@ def _fill_runs(folder, digits):
         "evaluated",
         "kept",
         "alone",
+        "wider",
+        "renamed",
     ):
         shutil.copytree(folder / "run", folder / name)
     for name, kept in (("kept", ("last", "epoch-0001", "epoch-0003")), ("alone", ())):
@@ -394,8 +432,20 @@ def _fill_runs(folder, digits):
     (folder / "unfinished" / weights).unlink()
     _edit(folder / "foreign" / "recipe.toml", "seed = 0", "seed = 1")
     _edit(folder / "misfit" / "recipe.toml", "num_classes = 10", "num_classes = 11")
+    _wider(folder / "wider", recipe)
+    _edit(folder / "renamed" / "recipe.toml", 'class_names = [\n    "0",', 'class_names = [\n    "shirt",')
     _edit(folder / "other-data" / "recipe.toml", 'data = "digits"', 'data = "two.npz"')
     (folder / "evaluated" / "results.jsonl").write_text('{"schema": 1}\n')
+
+
+def _wider(path, recipe):
+    """A run of images of another shape."""
+    facts = Run(path).trained_on | {"image_shape": [1, 16, 8]}
+    save_tensors(
+        create_run(path, recipe, facts, overwrite=True).weights_file,
+        build(recipe, (1, 16, 8), 10).state_dict(),
+        {"recipe": recipe.fingerprint},
+    )
 
 
 def _fill_grids(folder):

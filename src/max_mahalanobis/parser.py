@@ -2,11 +2,11 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import tyro
 
-from .options import COMMANDS, Command, Train
+from .options import COMMANDS, Command, Precision, Train
 from .recipe import Recipe
 
 
@@ -14,6 +14,7 @@ def parse(arguments: list[str]) -> Command:
     """The command a user asked for; exits with 2 and a short message when it cannot be understood."""
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_fraction_rule)
+    registry.primitive_rule(_precision_rule)
     kinds = tuple(
         Annotated[kind, tyro.conf.subcommand(name, default=_default(kind, arguments))]
         if _default(kind, arguments) is not None
@@ -66,6 +67,26 @@ def _fraction_rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructo
         is_instance=lambda value: isinstance(value, float | int),
         str_from_instance=lambda value: [f"{value:g}" if isinstance(value, float) else str(value)],
     )
+
+
+def _precision_rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
+    """The names are lightning-fabric's; the field's word bf16 is understood."""
+    if info.type != Precision:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(get_args(Precision))}}}",
+        instance_from_str=lambda words: _precision(words[0]),
+        is_instance=lambda value: value in get_args(Precision),
+        str_from_instance=lambda value: [value],
+    )
+
+
+def _precision(word: str) -> str:
+    name = "bf16-mixed" if word == "bf16" else word
+    if name not in get_args(Precision):
+        raise ValueError(f"unknown precision {word!r}: choose from {', '.join(get_args(Precision))}")
+    return name
 
 
 def _number(word: str) -> float:

@@ -7,8 +7,8 @@ checkpoints/         the weights that held best on the validation images, the la
 results.jsonl        one row per attack, appended by every evaluation
 pictures.npz         arrays a report draws
 evaluation/          what an evaluation that was killed had found; the next one continues from it
-audit.json           the verdict of `mmc audit`
-audit/               what audits found, batch by batch; the next one runs only what is missing
+audit/               the verdict of `mmc audit` for each threat, budget and number of images (Linf-0.3-1000.json); and
+                     what audits found, batch by batch: the next one runs only what is missing
 state/               what `--resume` continues from
 logs/                the epochs again, for other programs (`--log`)
 """
@@ -138,12 +138,9 @@ def create_run(path: Path, recipe: Recipe, trained_on: dict, *, overwrite: bool 
     write_atomically(run.recipe_file, recipe.to_toml(trained_on=trained_on).encode())  # a full disk stops here
     for file in (run.weights_file, run.results_file, run.pictures_file, run.state_file, run.metrics_file):
         file.unlink(missing_ok=True)
-    inside = (("evaluation", "*.jsonl"), ("audit", "*.jsonl"), ("checkpoints", "*.safetensors"))
+    inside = (("evaluation", "*.jsonl"), ("audit", "*.jsonl"), ("audit", "*.json"), ("checkpoints", "*.safetensors"))
     inside += (("logs", "metrics.csv"), ("logs", "events.out.tfevents.*"))
-    for file in (
-        run.path / "audit.json",
-        *(file for folder, kind in inside for file in (run.path / folder).glob(kind)),
-    ):
+    for file in (file for folder, kind in inside for file in (run.path / folder).glob(kind)):
         file.unlink(missing_ok=True)
     return run
 

@@ -163,7 +163,7 @@ def make_everything():
     labels = [10 * i // N for i in range(N)]
     facts = {"images": 100, "detection": {"largest logit": 0.63, "largest probability": 0.21}}
     audit = {"threat": "Linf", "eps": 8 / 255, "verdict": VERDICT, "facts": facts}
-    judged = make_run(audit=audit, pictures=make_pictures() | make_surfaces(), notes=("mmc: a note.",))
+    judged = make_run(audits=(audit,), pictures=make_pictures() | make_surfaces(), notes=("mmc: a note.",))
     paper = {"suite": "paper_faithful", "eps": 8 / 256}
     turned = {"suite": "transformations", "threat": "none", "settings": {"attack": "rotation"}}
     extra = [

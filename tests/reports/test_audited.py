@@ -1,6 +1,7 @@
 """The page tells an audit's verdict first, in words; what is stale, damaged or newer is not told as true."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,8 @@ from made import make_row, make_run
 
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.reports.page import page
-from max_mahalanobis.reports.reading import read_run
-from max_mahalanobis.reports.sentences import verdict_on
+from max_mahalanobis.reports.reading import read_run, read_runs
+from max_mahalanobis.reports.sentences import verdicts_on
 from max_mahalanobis.results import append_results
 
 DOUBT = {
@@ -27,11 +28,11 @@ def audit(**changes):
         "thresholds": {"robust": 0.5, "broken": 0.1, "illusion": 10.0},
         "illusion": [{"source": "pgd-20 cross_entropy alone", "reports": 0.73, "points": 73.0}],
     }  # fmt: skip
-    return {"schema": 1, "threat": "Linf", "eps": 0.2, "weights_hash": "w", "verdict": verdict | changes}
+    return {"schema": 1, "threat": "Linf", "eps": 0.2, "run": "run", "weights_hash": "w", "verdict": verdict | changes}
 
 
 def test_the_page_begins_with_the_verdict_its_meaning_and_the_illusion():
-    text = page([replace(make_run(), audit=audit())])
+    text = page([replace(make_run(), audits=(audit(),))])
     assert text.index("Verdict on") < text.index("What was trained")
     assert "0.0 % [0.0, 3.7] of 100 images hold under Linf eps 51/255; clean 99.0 %" in text
     assert "The model is broken: less than 0.1" in text
@@ -40,7 +41,9 @@ def test_the_page_begins_with_the_verdict_its_meaning_and_the_illusion():
 
 
 def test_doubts_warn_and_notes_do_not():
-    told = verdict_on(replace(make_run(), audit=audit(reliability="doubtful", findings=[DOUBT, NOTE], complete=False)))
+    (told,) = verdicts_on(
+        replace(make_run(), audits=(audit(reliability="doubtful", findings=[DOUBT, NOTE], complete=False),))
+    )
     assert told.reliability.warns
     assert told.reliability.text.startswith("doubtful: 1 reason why")
     assert [finding.warns for finding in told.findings] == [True, False]
@@ -75,25 +78,57 @@ def test_a_run_without_an_audit_has_no_verdict():
 def folder(tmp_path):
     row = make_row("run")
     append_results(tmp_path / "results.jsonl", [row])
-    (tmp_path / "audit.json").write_text(json.dumps(audit() | {"weights_hash": row.weights_hash}))
+    write(tmp_path, "Linf-0.2-100", audit() | {"weights_hash": row.weights_hash})
     return tmp_path
 
 
+def write(folder, name, contents):
+    (folder / "audit").mkdir(exist_ok=True)
+    (folder / "audit" / f"{name}.json").write_text(contents if isinstance(contents, str) else json.dumps(contents))
+
+
 def test_the_audit_of_the_newest_weights_is_read(folder):
-    assert read_run(folder).audit["verdict"]["robustness"] == "broken"
+    (found,) = read_run(folder).audits
+    assert found["verdict"]["robustness"] == "broken"
+
+
+def test_every_budget_has_its_verdict_the_smallest_first(folder):
+    (first,) = read_run(folder).audits
+    for threat, eps in (("Linf", 0.05), ("L2", 3.0), ("Linf", 0.1)):
+        write(folder, f"{threat}-{eps}-100", first | {"threat": threat, "eps": eps})
+    run = read_run(folder)
+    assert [(audit["threat"], audit["eps"]) for audit in run.audits] == [
+        *(("L2", 3.0), ("Linf", 0.05), ("Linf", 0.1), ("Linf", 0.2))
+    ]
+    text = page([run])
+    assert text.count("Verdict on") == 1
+    told = re.findall(r"hold under (\S+) eps ([^;]+);", text)
+    assert [threat for threat, _ in told] == ["L2", "Linf", "Linf", "Linf"]
+    assert told[-1][1] == "51/255"
+
+
+def test_verdicts_on_other_weights_of_a_run_stand_with_those(folder):
+    best = make_row("run@best", weights_hash="best")
+    append_results(folder / "results.jsonl", [best])
+    write(folder, "Linf-0.2-100@best", audit() | {"run": "run@best", "weights_hash": "best"})
+    runs = read_runs([folder])
+    assert [(run.name, len(run.audits), run.notes) for run in runs] == [
+        (folder.name, 1, ()),
+        (f"{folder.name}@best", 1, ()),
+    ]
 
 
 def test_the_audit_of_other_weights_is_named_and_left_out(folder):
-    (folder / "audit.json").write_text(json.dumps(audit() | {"weights_hash": "other"}))
+    write(folder, "Linf-0.2-100", audit() | {"weights_hash": "other"})
     run = read_run(folder)
-    assert run.audit is None
-    assert "the audit of older weights is ignored" in run.notes[0]
+    assert run.audits == ()
+    assert "1 audit of older weights is ignored" in run.notes[0]
 
 
 @pytest.mark.parametrize(
     ("text", "says"), [("{", "is damaged"), ("{}", "is damaged"), (json.dumps(audit() | {"schema": 2}), "has schema 2")]
 )
 def test_an_audit_that_cannot_be_read_is_refused(folder, text, says):
-    (folder / "audit.json").write_text(text)
+    write(folder, "Linf-0.2-100", text)
     with pytest.raises(UserError, match=says):
         read_run(folder)

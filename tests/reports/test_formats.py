@@ -28,7 +28,7 @@ def runs():
 
 
 def test_json_holds_the_words_the_verdict_and_the_unrounded_numbers(runs):
-    told = json.loads(as_json([replace(runs[0], audit=audit()), runs[1]]))
+    told = json.loads(as_json([replace(runs[0], audits=(audit(),)), runs[1]]))
     sections = [
         "trainings",
         "accuracy",
@@ -41,10 +41,11 @@ def test_json_holds_the_words_the_verdict_and_the_unrounded_numbers(runs):
         "costs",
         "repeat",
     ]
-    assert (told["schema"], list(told["tables"])) == (1, sections)
+    assert (told["schema"], list(told["tables"])) == (2, sections)
     assert "best worst case" in told["take_away"]
     assert any("not robustness" in alarm for alarm in told["alarms"])
-    assert [run["verdict"] and run["verdict"]["robustness"] for run in told["runs"]] == ["broken", None]
+    verdicts = [[(each["eps"], each["robustness"]) for each in run["verdicts"]] for run in told["runs"]]
+    assert verdicts == [[(0.2, "broken")], []]
     number = told["tables"]["accuracy"][0]["rows"][0][-1]["number"]
     assert (number["count"], number["total"]) == (70, 200)
     assert number["low"] < number["value"] == 0.35 < number["high"]

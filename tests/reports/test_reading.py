@@ -59,15 +59,17 @@ def test_rows_of_older_weights_are_ignored_and_counted_in_a_note(folder):
 
 
 def test_other_weights_of_a_run_are_a_line_of_their_own_and_make_no_row_stale(folder):
-    (folder / "audit.json").write_text('{"schema": 1, "weights_hash": "w-mmc"}')
+    audit = {"schema": 1, "run": "mmc", "weights_hash": "w-mmc", "threat": "Linf", "eps": 0.1, "verdict": {"images": 9}}
+    (folder / "audit").mkdir()
+    (folder / "audit" / "Linf-0.1-9.json").write_text(json.dumps(audit))
     append_results(folder / "results.jsonl", [make_row("mmc@best", robust=120), make_row("mmc@epoch-3", robust=70)])
     runs = read_runs([folder])
     assert [(run.name, len(run.results), run.notes) for run in runs] == [
         *(("mmc", 5, ()), ("mmc@best", 1, ()), ("mmc@epoch-3", 1, ()))
     ]
     assert [run.shares_training for run in runs] == [False, True, True]
-    assert [(len(run.metrics), run.pictures is None, run.audit is None) for run in runs] == [
-        *((22, False, False), (0, True, True), (0, True, True))
+    assert [(len(run.metrics), run.pictures is None, len(run.audits)) for run in runs] == [
+        *((22, False, 1), (0, True, 0), (0, True, 0))
     ]
     assert read_run(folder).results == runs[0].results
     (table,) = accuracy_tables(runs)

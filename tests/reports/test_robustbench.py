@@ -91,7 +91,7 @@ def test_a_sign_against_the_model_s_output_makes_the_record_unreliable(change):
 )
 def test_an_audit_s_doubt_at_this_budget_makes_the_record_unreliable(reliability, eps, unreliable):
     audit = {"threat": "Linf", "eps": eps, "verdict": {"reliability": reliability}}
-    told, remarks = robustbench_entry([replace(run_of(QUICK), audit=audit)])
+    told, remarks = robustbench_entry([replace(run_of(QUICK), audits=(audit,))])
     assert told["unreliable"] == unreliable
     assert any("mmc audit" in remark for remark in remarks) == (eps != 8 / 255)
 

@@ -1,5 +1,6 @@
 """The command that judges: audit, of a run or of anybody's model."""
 
+import contextlib
 import importlib
 import json
 import os
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from .. import options
 from ..errors import UserError
 from ..files import write_atomically
-from ..recipe import check_eps, check_seed
+from ..recipe import check_eps
 from ..runs import load_classifier, open_run
 from ..terminal import attack_progress, say
-from .machine import load_split, use
+from .machine import Source, check_work, chosen_weights, load_source, load_split, use
 
 if TYPE_CHECKING:
-    from ..evaluation import Audit
+    from lightning_fabric import Fabric
+
+    from ..evaluation import Audit, Journal
     from ..types import Model, Split
 
 _MARKS = {"doubt": "!", "note": "-"}
@@ -32,61 +35,135 @@ class _Case(NamedTuple):
     eps: float
     folder: Path
     known: dict[str, object]
+    source: Source | None
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the model can be known again, and copied: a function cannot."""
+        return hasattr(self.model, "state_dict")
+
+    @property
+    def verdicts(self) -> Path:
+        """The folder of the verdicts, and of what audits found on the way."""
+        return self.folder / "audit"
 
 
 def audit(asked: options.Audit) -> None:
-    """Attack, doubt the attacks, print the verdict, and leave rows and audit.json in the run's folder or at --out."""
-    from ..evaluation import Journal, Thresholds
-    from ..evaluation import audit as audit_model
-    from ..models import accelerated
+    """Attack, doubt the attacks, print the verdict; leave rows and the verdict in the run's folder or at --out."""
+    from ..processes import start_processes
     from ..results import append_results
-    from ..threats import make_threat
 
     _check(asked)
-    device = use(asked.machine, mps=False)
-    case = _case_of_run(asked, device) if asked.run is not None else _case_of_model(asked, device)
-    has_weights = hasattr(case.model, "state_dict")
-    with attack_progress(case.names["run"], quiet=asked.machine.quiet) as show:
-        found = audit_model(
-            case.model,
+    work, device = asked.work, use(asked.machine, mps=False)
+    case = _case_of_run(asked) if asked.run is not None else _case_of_model(asked)
+    if work.devices > 1 and not case.has_weights:
+        raise UserError(f"--devices {work.devices}: other processes cannot know a function again, leave it out")
+    together = start_processes(work.devices, device, threads=asked.machine.threads)
+    found = _found(asked, case, device, together)
+    if found is None:
+        return
+    append_results(case.folder / "results.jsonl", found.evidence.rows)
+    text, file = json.dumps(found.to_json(), indent=1, allow_nan=False), case.verdicts / name_of_verdict(found)
+    write_atomically(file, f"{text}\n".encode())
+    print(text if asked.format == "json" else in_words(found, case.names["run"]))
+    say(f"wrote {file}", quiet=asked.machine.quiet)
+
+
+def _found(asked: options.Audit, case: _Case, device: str, together: "Fabric | None") -> "Audit | None":
+    """The audit; None in a process that only helps with the attacks."""
+    from ..evaluation import Thresholds
+    from ..evaluation import audit as audit_model
+    from ..models import accelerated
+    from ..threats import make_threat
+
+    work, source = asked.work, case.source
+    first, device = together is None or together.global_rank == 0, together.device if together else device
+    model = case.model.to(device) if case.has_weights else case.model
+    suites, threat = asked.suite or ("audit",), make_threat(asked.threat, case.eps)
+    faster = partial(accelerated, compile=work.compile, precision=work.precision) if case.has_weights else None
+    with attack_progress(case.names["run"], quiet=asked.machine.quiet or not first) as show:
+        settings = {"batch_size": work.batch_size, "seed": work.seed, "device": device, "names": case.names}
+        settings |= {"threat": threat, "faster": faster, "progress": show}
+        if together is not None:
+            _attack_share(case, together, suites, **settings)
+        if not first:
+            return None
+        return audit_model(
+            model,
             case.split,
-            threat=make_threat(asked.threat, case.eps),
-            suites=asked.suite or ("audit",),
+            suites=suites,
             trial_images=asked.trial_images,
             thresholds=Thresholds(asked.robust, asked.broken, asked.illusion),
             until_decided=asked.until_decided,
-            known=case.known,
-            batch_size=asked.batch_size,
-            seed=asked.seed,
-            device=device,
-            names=case.names,
-            faster=partial(accelerated, compile=asked.compile) if has_weights else None,
-            journal=Journal(case.folder / "audit", name=str(os.getpid())) if has_weights else None,
-            progress=show,
+            source=source and source.model.to(device),
+            known=case.known | ({"source": source.name} if source else {}),
+            journal=_journal(case.verdicts) if case.has_weights else None,
+            **settings,
         )
-    append_results(case.folder / "results.jsonl", found.evidence.rows)
-    text = json.dumps(found.to_json(), indent=1, allow_nan=False)
-    write_atomically(case.folder / "audit.json", f"{text}\n".encode())
-    print(text if asked.format == "json" else in_words(found, case.names["run"]))
-    say(f"wrote {case.folder / 'audit.json'}", quiet=asked.machine.quiet)
 
 
-def _case_of_run(asked: options.Audit, device: str) -> _Case:
+def name_of_verdict(found: "Audit") -> str:
+    """A file for each threat, budget and number of images: Linf-0.3-1000.json; other splits and weights say so."""
+    verdict, row = found.verdict, found.evidence.rows[0]
+    split = "" if row.split in ("", "test") else f"-{row.split}"
+    weights = "".join(row.run.partition("@")[1:])
+    return f"{verdict.threat}-{verdict.eps:.6g}-{verdict.number.total}{split}{weights}.json"
+
+
+def _attack_share(case: _Case, place: "Fabric", suites: tuple[str, ...], **settings) -> None:
+    """The images of one process under every suite, into the journal in which the audit finds them attacked."""
+    from ..evaluation import evaluate
+    from ..evaluation.sharing import share_of
+    from ..processes import end_processes
+
+    part, journal = share_of(case.split, place.global_rank, place.world_size), _journal(case.verdicts)
+    for suite in suites:
+        with contextlib.suppress(Exception):  # whatever a model may raise: the audit meets it again, and says so
+            evaluate(case.model, part, suite=suite, journal=journal, **settings)
+    end_processes(place)
+
+
+def _journal(folder: Path) -> "Journal":
+    """The journal of this process, with all that earlier ones found in it: it replaces their files.
+
+    One that is still at work begins a new file with its next batch. A line that it wrote just now may be lost: whoever
+    needs that batch attacks it again.
+    """
+    from ..evaluation import Journal
+
+    mine, earlier = folder / f"{os.getpid()}.jsonl", sorted(folder.glob("*.jsonl"))
+    lines: dict[str, None] = {}
+    for file in earlier:
+        with contextlib.suppress(FileNotFoundError):  # another process was quicker
+            lines |= dict.fromkeys(file.read_text(encoding="utf-8", errors="replace").splitlines())
+    if earlier:
+        write_atomically(mine, "".join(f"{line}\n" for line in lines).encode())
+    for file in earlier:
+        if file != mine:
+            file.unlink(missing_ok=True)
+    return Journal(folder, name=mine.stem)
+
+
+def _case_of_run(asked: options.Audit) -> _Case:
     from ..data import default_eps
+    from ..evaluation.recorded import name_of
 
     run = open_run(asked.run)
-    names = {"run": run.name, "data": run.recipe.data, "split": asked.split}
+    weights = chosen_weights(asked.work.weights, run)
+    names = {"run": name_of(run, weights), "data": run.recipe.data, "split": asked.work.split}
     eps = default_eps(run.recipe.data, asked.threat) if asked.eps is None else asked.eps
     known = {"selected_on": run.trained_on.get("selected_on", "nothing")}
-    model, split = load_classifier(run).to(device), load_split(asked, run)
-    return _Case(model, split, names, eps, asked.out or run.path, known)
+    model, split = load_classifier(run, weights), load_split(asked, run)
+    source = None if asked.work.source is None else load_source(asked.work.source, split, run)
+    return _Case(model, split, names, eps, asked.out or run.path, known, source)
 
 
-def _case_of_model(asked: options.Audit, device: str) -> _Case:
+def _case_of_model(asked: options.Audit) -> _Case:
     names = {"run": asked.model, "data": asked.data.name, "split": ""}
-    model, split = load_model(asked.model), _read_images(asked.data, asked.images)
-    model = model.to(device) if hasattr(model, "state_dict") else model
-    return _Case(model, split, names, asked.eps, asked.out or Path("audit"), {})
+    folder = asked.out or Path(f"audit-{asked.model.replace(':', '.')}")
+    model, split = load_model(asked.model), _read_images(asked.data, asked.work.images)
+    source = None if asked.work.source is None else load_source(asked.work.source, split)
+    return _Case(model, split, names, asked.eps, folder, {}, source)
 
 
 def in_words(found: "Audit", name: str) -> str:
@@ -150,10 +227,13 @@ def _check(asked: options.Audit) -> None:
         raise UserError("name a run folder, or --model module:function with --data file.npz")
     if asked.model is not None and (asked.data is None or asked.eps is None):
         raise UserError("--model needs --data file.npz and --eps")
+    if asked.model is not None and asked.work.weights is not None:
+        raise UserError(f"--weights {asked.work.weights} belongs to a run: what --model returns has its own")
     if asked.run is not None and asked.data is not None:
         raise UserError("--data belongs to --model: a run knows its own data")
+    if asked.until_decided and asked.work.devices > 1:
+        raise UserError("--until-decided attacks one part after the other, there is nothing to share: leave it out")
     check_eps(asked.eps, asked.threat)
-    check_seed(asked.seed)
-    for name in ("images", "batch_size", "trial_images"):
-        if getattr(asked, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(asked, name)} must be at least 1")
+    check_work(asked.work)
+    if asked.trial_images < 1:
+        raise UserError(f"--trial-images {asked.trial_images} must be at least 1")

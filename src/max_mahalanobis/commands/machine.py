@@ -1,19 +1,21 @@
-"""What commands share: the device to work on, the images to work with."""
+"""What commands share: the device to work on, the images and weights to work with."""
 
 import ctypes
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import options
 from ..errors import UserError
+from ..recipe import check_seed
+from ..runs import Run, load_classifier, open_run
 from ..terminal import say
 
 if TYPE_CHECKING:
     from ..data import Dataset
+    from ..models import Classifier
     from ..recipe import Recipe
-    from ..runs import Run
     from ..types import Split
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h of glibc; bytes
@@ -48,7 +50,47 @@ def keep_freed_memory() -> None:
             libc.mallopt(parameter, value)
 
 
-def load_split(asked: options.Evaluate, run: "Run") -> "Split":
+def check_work(work: options.Work) -> options.Work:
+    """The same options, where they can be followed."""
+    check_seed(work.seed)
+    for name in ("images", "batch_size", "devices"):
+        if getattr(work, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(work, name)} must be at least 1")
+    return work
+
+
+def chosen_weights(given: str | None, run: Run) -> str | int | None:
+    """The weights of the run that are asked for, which must be there: best, last, or an epoch's."""
+    if given is None:
+        return None
+    there = [name for name in ("best", "last") if run.checkpoint_file(name).exists()] + run.kept_epochs
+    for which in there:
+        if str(which) == given:
+            return which
+    remedy = f"choose from {', '.join(map(str, there))}" if there else "it keeps its own alone, leave --weights out"
+    raise UserError(f"--weights {given}: {run.path} has no such weights: {remedy} (mmc train --keep N keeps N epochs)")
+
+
+class Source(NamedTuple):
+    """The classifier of another run, for transfer."""
+
+    name: str
+    model: "Classifier"
+
+
+def load_source(path: Path, split: "Split", judged: Run | None = None) -> Source:
+    """The run at `path`; refused where it does not know these images, or other classes than the run `judged`."""
+    run = open_run(path)
+    model, facts = load_classifier(run), run.trained_on
+    shape = list(split.images.shape[1:])
+    if facts["image_shape"] != shape:
+        raise UserError(f"--source {path} was trained on images {facts['image_shape']}, these are {shape}")
+    if judged is not None and facts.get("class_names") != judged.trained_on.get("class_names"):
+        raise UserError(f"--source {path} knows other classes than {judged.path}: give a run of the same data")
+    return Source(run.name, model)
+
+
+def load_split(asked: options.Evaluate | options.Audit, run: Run) -> "Split":
     """The images to attack: of the run's own data, or of others of the same kind at --data-dir."""
     recipe, trained_on = run.recipe, run.trained_on
     data = load_data(recipe, asked.files, trained_on, quiet=asked.machine.quiet)
@@ -59,15 +101,15 @@ def load_split(asked: options.Evaluate, run: "Run") -> "Split":
         )
     if data.hashes != trained_on.get("hashes"):
         say(f"these are not the data {asked.run} was trained on", quiet=asked.machine.quiet)
-    split = getattr(data, asked.split)
-    if asked.split == "validation" and "imported" in trained_on:
+    split = getattr(data, asked.work.split)
+    if asked.work.split == "validation" and "imported" in trained_on:
         say(f"{asked.run} was trained on its validation images too", quiet=asked.machine.quiet)
-    if asked.images > len(split.labels):
+    if asked.work.images > len(split.labels):
         say(
-            f"--images {asked.images}: the {asked.split} split has {len(split.labels)}, all of them are used",
+            f"--images {asked.work.images}: the {asked.work.split} split has {len(split.labels)}, all of them are used",
             quiet=asked.machine.quiet,
         )
-    return split.first(asked.images)
+    return split.first(asked.work.images)
 
 
 def load_data(recipe: "Recipe", files: options.Files, remembered: dict, *, quiet: bool) -> "Dataset":

@@ -1,8 +1,8 @@
 """What the command line can be told: one frozen dataclass per command, its fields are the options."""
 
-from .attacking import Audit, Evaluate
+from .attacking import Audit, Evaluate, Work
 from .making import Centers, ImportKeras, Quickstart, Train
-from .shared import Files, Flat, Machine, SuiteName, ThreatName
+from .shared import Files, Flat, Machine, Precision, SuiteName, ThreatName
 from .sweeping import Cluster, Sweep
 from .telling import Density, Plan, Report
 
@@ -33,10 +33,12 @@ __all__ = [
     "ImportKeras",
     "Machine",
     "Plan",
+    "Precision",
     "Quickstart",
     "Report",
     "SuiteName",
     "Sweep",
     "ThreatName",
     "Train",
+    "Work",
 ]

@@ -6,7 +6,32 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .shared import Files, Flat, Machine, SuiteName, ThreatName
+from .shared import BudgetSuiteName, Files, Flat, Machine, Precision, SuiteName, ThreatName
+
+
+@dataclass(frozen=True)
+class Work:
+    """On which images and weights, how, and by how many."""
+
+    images: int = 1000
+    """how many of the split's images, from the first"""
+    split: Literal["test", "validation"] = "test"
+    """which images of the run's data"""
+    weights: str | None = None
+    """best, last or an epoch that was kept: these instead of the weights the run ends with; rows name them NAME@best"""
+    source: Path | None = None
+    """another run of the same data, for transfer: images made against it are judged on this one"""
+    batch_size: int = 256
+    """images at a time; verdicts do not depend on it"""
+    seed: int = 0
+    """of random starts and targets"""
+    devices: int = 1
+    """processes (and accelerators) that share the images"""
+    compile: bool = False
+    """attack a compiled copy of the model"""
+    precision: Precision = "32-true"
+    """what the attacked copy computes in: float32, or (bf16-mixed) bfloat16 where autocast deems it safe; verdicts are
+    always those of the model itself in float32"""
 
 
 @dataclass(frozen=True)
@@ -27,29 +52,22 @@ class Evaluate:
     """most forward and backward passes per image, instead of steps"""
     every_target: bool = False
     """aim that attack at each of the 9 likeliest wrong classes"""
+    samples: int | None = None
+    """spsa: pairs of points per step (128)"""
+    delta: float | None = None
+    """spsa: half the distance between the points of a pair (0.01)"""
+    kind: str | None = None
+    """corrupt: the corruption (gaussian_noise); docs/attacks.md lists all"""
+    severity: int | None = None
+    """corrupt: 1 (mild) to 5 (3)"""
     threat: ThreatName = "linf"
     """norm that bounds the adversary"""
     eps: tyro.conf.UseAppendAction[tuple[float, ...]] = ()
     """the adversary's budget in pixels of [0, 1], for example 8/255 (the data set's usual one); may be given several
     times"""
-    images: int = 1000
-    """how many of the split's images, from the first"""
-    split: Literal["test", "validation"] = "test"
-    """which images"""
-    weights: str | None = None
-    """best, last or an epoch that was kept: these instead of the weights the run ends with; rows name them NAME@best"""
     curve: bool = False
     """also attack at 1/8 to 2 times the budget, for a curve"""
-    batch_size: int = 256
-    """images at a time; verdicts do not depend on it"""
-    seed: int = 0
-    """of random starts and targets"""
-    devices: int = 1
-    """processes (and accelerators) that share the images"""
-    compile: bool = False
-    """attack a compiled copy of the model"""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """what the attacked copy computes in; verdicts are always those of the model itself in float32"""
+    work: Annotated[Work, Flat] = field(default_factory=Work)
     files: Annotated[Files, Flat] = field(default_factory=Files)
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)
 
@@ -64,16 +82,12 @@ class Audit:
     """module:function that returns a function from images in [0, 1] to logits"""
     data: Path | None = None
     """.npz with x_test, y_test (or x, y) for --model"""
-    suite: tyro.conf.UseAppendAction[tuple[SuiteName, ...]] = ()
+    suite: tyro.conf.UseAppendAction[tuple[BudgetSuiteName, ...]] = ()
     """the attacks (audit: adaptive, then auto); may be given several times"""
     threat: Literal["linf", "l2", "l1"] = "linf"
     """norm that bounds the adversary"""
     eps: float | None = None
     """the adversary's budget in pixels of [0, 1], for example 8/255 (the data set's usual one)"""
-    images: int = 1000
-    """how many of the split's images, from the first"""
-    split: Literal["test", "validation"] = "test"
-    """which images of the run's data"""
     until_decided: bool = False
     """stop once it is shown whether the model is robust, weak or broken (the number is then of fewer images)"""
     robust: float = 0.5
@@ -84,15 +98,11 @@ class Audit:
     """points by which a quoted number must be too high to be called an illusion"""
     trial_images: int = 100
     """images on which the evaluation itself is tried"""
-    batch_size: int = 256
-    """images at a time; verdicts do not depend on it"""
-    seed: int = 0
-    """of random starts and targets"""
-    compile: bool = False
-    """attack a compiled copy of the model"""
     out: Path | None = None
-    """folder for audit.json and the rows (the run's own; audit)"""
-    format: Literal["text", "json"] = "text"
-    """what is printed"""
+    """folder for the rows, and in its audit/ a verdict for each threat, budget and number of images (the run's own;
+    audit-MODULE.FUNCTION)"""
+    format: Literal["terminal", "json"] = "terminal"
+    """how the verdict is printed"""
+    work: Annotated[Work, Flat] = field(default_factory=Work)
     files: Annotated[Files, Flat] = field(default_factory=Files)
     machine: Annotated[Machine, Flat] = field(default_factory=Machine)

@@ -8,7 +8,7 @@ import tyro
 
 Flat = tyro.conf.arg(name="")
 ThreatName = Literal["linf", "l2", "l1", "l0"]
-SuiteName = Literal[
+BudgetSuiteName = Literal[
     "quick",
     "paper",
     "paper_faithful",
@@ -18,9 +18,9 @@ SuiteName = Literal[
     "audit",
     "auto_plus",
     "exhaustive",
-    "minimum_norm",
-    "transformations",
 ]
+SuiteName = Literal[BudgetSuiteName, "minimum_norm", "transformations"]
+Precision = Literal["32-true", "bf16-mixed"]  # as Recipe.precision
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from .reading import RunRecord
 from .sentences import alarms, take_away
 from .tables import Cell, Table, every_table
 
-SCHEMA = 1
+SCHEMA = 2  # 2: verdicts, before one verdict
 
 
 def as_json(runs: Sequence[RunRecord]) -> str:
     """The report of these runs.
 
-    `schema`: 1, raised when a name below leaves or changes its meaning. `take_away`: a sentence. `alarms`: sentences
-    that must stand beside it. `runs`: of each its name, data, weights_hash and the verdict of `mmc audit` (null without
-    one) with `number`, `interval`, `reliability`, `robustness`, `illusion`, `findings`. `tables`: by section
+    `schema`: 2, raised when a name below leaves or changes its meaning. `take_away`: a sentence. `alarms`: sentences
+    that must stand beside it. `runs`: of each its name, data, weights_hash and the verdicts of `mmc audit`, each with
+    `threat`, `eps`, `number`, `interval`, `reliability`, `robustness`, `illusion`, `findings`. `tables`: by section
     (trainings, accuracy, budgets, protocols, classes, pairs, unions, steps, costs, repeat) a list of tables with
     `title`, `header`, `keys` (how many of the first columns name a line), `rows` of cells, `notes`. A cell has `text`,
     `detail`, `suspect` and `number`: null, or what the text rounds, unrounded: a share in [0, 1] with `value`, `low`,
@@ -36,8 +36,8 @@ def as_json(runs: Sequence[RunRecord]) -> str:
 
 def _run(run: RunRecord) -> dict:
     newest = run.results[-1]
-    verdict = run.audit["verdict"] if run.audit else None
-    return {"name": run.name, "data": newest.data, "weights_hash": newest.weights_hash, "verdict": verdict}
+    verdicts = [{name: audit[name] for name in ("threat", "eps")} | audit["verdict"] for audit in run.audits]
+    return {"name": run.name, "data": newest.data, "weights_hash": newest.weights_hash, "verdicts": verdicts}
 
 
 def table_document(table: Table) -> dict:

@@ -11,7 +11,7 @@ from .commands import commands
 from .conditions import CURVE, MINIMUM_NORM
 from .figures import Drawing, budget_drawings, examples_drawing, features_drawing, surfaces_drawing, training_drawing
 from .reading import RunRecord
-from .sentences import alarms, class_sentences, findings, take_away, verdict_on
+from .sentences import alarms, class_sentences, findings, take_away, verdicts_on
 from .tables import DAGGER, NOTHING, Table, every_table, narrow, recipe_table
 
 TITLE = "What is left under attack"
@@ -42,7 +42,7 @@ def page(runs: Sequence[RunRecord], *, title: str = TITLE) -> str:
         title=title,
         narrow=narrow,
         take_away=take_away(runs),
-        verdicts=[verdict_on(run) for run in runs if run.audit is not None],
+        verdicts=[verdict for run in runs for verdict in verdicts_on(run)],
         notes=[note for run in runs for note in run.notes],
         trained=recipe_table(trained),
         trainings=tables["trainings"],

@@ -13,7 +13,7 @@ from ..files import read_lines
 from ..recipe import read_toml
 from ..results import AttackResult, read_results
 
-AUDIT_SCHEMA = 1  # the newest form of audit.json that is understood
+AUDIT_SCHEMA = 1  # the newest form of a verdict that is understood
 OTHER_WEIGHTS = re.compile(r"@(best|last|epoch-\d+)$")  # at the end of a row's run: as `Run.checkpoint_file` names them
 EVALUATE_FIRST = "run `mmc evaluate` on it first"
 
@@ -28,7 +28,7 @@ class RunRecord:
     results: list[AttackResult]
     pictures: dict[str, np.ndarray] | None
     notes: tuple[str, ...] = ()
-    audit: dict | None = None
+    audits: tuple[dict, ...] = ()
     shares_training: bool = False
     """Of other weights of a training (`mmc evaluate --weights`) that the record before it tells of."""
 
@@ -90,17 +90,15 @@ def _read_folder(folder: Path) -> list[RunRecord]:
         raise UserError(f"{folder} holds no results: {EVALUATE_FIRST}")
     name, toml = folder.resolve().name, read_toml(recipe) if recipe.exists() else None
     weights = [_weights_of(row.run, name) for row in rows]
-    records = []
+    records, audits = [], _read_audits(folder / "audit")
     for which in sorted(dict.fromkeys(weights), key=bool):  # those of the run itself, "", first
         mine = [row for row, own in zip(rows, weights, strict=True) if own == which]
         record = replace(_record(name + which, mine), recipe=toml, shares_training=bool(records))
         if not records:
             record = replace(record, metrics=read_lines(folder / "metrics.jsonl", _parse_object))
         if not which:
-            audit, note = _read_audit(folder / "audit.json", record)
-            pictures = _read_pictures(folder / "pictures.npz")
-            record = replace(record, notes=(*record.notes, *note), audit=audit, pictures=pictures)
-        records.append(record)
+            record = replace(record, pictures=_read_pictures(folder / "pictures.npz"))
+        records.append(_with_audits(record, [audit for audit in audits if _weights_of(audit["run"], name) == which]))
     return records
 
 
@@ -110,20 +108,33 @@ def _weights_of(run: str, folder: str) -> str:
     return found[0] if found else ""
 
 
-def _read_audit(path: Path, record: RunRecord) -> tuple[dict | None, tuple[str, ...]]:
-    """The verdict of `mmc audit`, unless it is about other weights than the newest rows; and what is to say of that."""
-    if not path.exists():
-        return None, ()
+def _read_audits(folder: Path) -> list[dict]:
+    """Every verdict of `mmc audit`, by threat, budget and number of images."""
+    audits = [_read_audit(path) for path in sorted(folder.glob("*.json"))]
+    return sorted(audits, key=lambda audit: (audit["threat"], audit["eps"], audit["verdict"]["images"]))
+
+
+def _read_audit(path: Path) -> dict:
     try:
         audit = _parse_object(path.read_text(encoding="utf-8"))
-        schema, weights = audit["schema"], audit["weights_hash"]
+        schema = audit["schema"]
+        lacking = {"run", "weights_hash", "threat", "eps", "verdict"} - audit.keys()
+        if lacking and schema <= AUDIT_SCHEMA:
+            raise ValueError(f"it has no {', '.join(sorted(lacking))}")
     except (ValueError, KeyError) as error:
         raise UserError(f"{path} is damaged ({error}): run `mmc audit` again") from error
     if schema > AUDIT_SCHEMA:
         raise UserError(f"{path} has schema {schema}, this version reads up to {AUDIT_SCHEMA}: update mmc")
-    if weights != record.results[-1].weights_hash:
-        return None, (f"{record.name}: the audit of older weights is ignored; run `mmc audit` again.",)
-    return audit, ()
+    return audit
+
+
+def _with_audits(record: RunRecord, audits: Sequence[dict]) -> RunRecord:
+    """The record with those verdicts that are about its weights; the others are counted in a note."""
+    mine = tuple(audit for audit in audits if audit["weights_hash"] == record.results[-1].weights_hash)
+    count = len(audits) - len(mine)
+    older = "audit of older weights is" if count == 1 else "audits of older weights are"
+    note = (f"{record.name}: {count} {older} ignored; run `mmc audit` again.",) if count else ()
+    return replace(record, notes=(*record.notes, *note), audits=mine)
 
 
 def _record(name: str, rows: list[AttackResult]) -> RunRecord:

@@ -107,13 +107,13 @@ def _footnote(run: RunRecord, rows: Sequence[AttackResult], graded: Sequence[Att
 
 
 def _is_unreliable(run: RunRecord, rows: Sequence[AttackResult]) -> bool:
-    doubted = _is_audited(run, rows[0]) and run.audit["verdict"]["reliability"] == "doubtful"
+    doubted = any(audit["verdict"]["reliability"] == "doubtful" for audit in _audits_at(run, rows[0]))
     return doubted or any(row.signs or row.non_finite for row in rows)
 
 
-def _is_audited(run: RunRecord, at: Condition | AttackResult) -> bool:
-    """Whether there is a verdict at this budget."""
-    return run.audit is not None and (run.audit.get("threat"), run.audit.get("eps")) == (at.threat, at.eps)
+def _audits_at(run: RunRecord, at: Condition | AttackResult) -> list[dict]:
+    """The verdicts at this budget."""
+    return [audit for audit in run.audits if (audit["threat"], audit["eps"]) == (at.threat, at.eps)]
 
 
 def _remarks(run: RunRecord, condition: Condition, others: Sequence[Condition]) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _remarks(run: RunRecord, condition: Condition, others: Sequence[Condition]) 
     if others:
         left = ", ".join(f"{other.budget} on {len(other.index)} images" for other in others)
         remarks.append(f"the record is of {condition.budget} on {len(condition.index)} images; left out: {left}")
-    if not _is_audited(run, condition):
+    if not _audits_at(run, condition):
         remarks.append(f"unreliable speaks of the model's output alone: run `mmc audit` on {run.name} at this budget")
     return tuple(remarks)
 

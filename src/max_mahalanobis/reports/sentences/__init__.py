@@ -1,6 +1,6 @@
 """Numbers in words: what the rows say, how sure they are, what they do not settle."""
 
-from .audited import VerdictText, verdict_on
+from .audited import VerdictText, verdicts_on
 from .classes import class_sentences
 from .fixed import SATURATED, UNEXPLAINED, UNEXPLAINED_IN_CASCADE
 from .overall import alarms, findings, take_away
@@ -16,5 +16,5 @@ __all__ = [
     "class_sentences",
     "findings",
     "take_away",
-    "verdict_on",
+    "verdicts_on",
 ]

@@ -1,4 +1,4 @@
-"""The verdict of an audit, in words."""
+"""The verdicts of audits, in words."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,9 +27,13 @@ class VerdictText(NamedTuple):
     measured: Sequence[Sentence] = ()
 
 
-def verdict_on(run: RunRecord) -> VerdictText:
-    """The verdict in `run.audit`, which must be there."""
-    audit, verdict = run.audit, run.audit["verdict"]
+def verdicts_on(run: RunRecord) -> list[VerdictText]:
+    """What each audit of the run came to."""
+    return [_verdict(run.name, audit) for audit in run.audits]
+
+
+def _verdict(name: str, audit: dict) -> VerdictText:
+    verdict = audit["verdict"]
     low, high = (f"{100 * bound:.1f}" for bound in verdict["interval"])
     budget = f"{norm_name(audit['threat'])} eps {eps_text(audit['eps'], audit['threat'])}"
     incomplete = "" if verdict["complete"] else "Incomplete: "
@@ -50,7 +54,7 @@ def verdict_on(run: RunRecord) -> VerdictText:
     ]
     failed = [Sentence("The evaluation is incomplete: the model failed.", warns=True)] if incomplete else []
     return VerdictText(
-        run.name,
+        name,
         number,
         MEANING[verdict["robustness"]].format(**verdict["thresholds"]),
         Sentence(because if doubts else calm, warns=bool(doubts)),
