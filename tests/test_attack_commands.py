@@ -1,14 +1,16 @@
 """What `mmc evaluate` and `mmc audit` attack with, what they leave behind, and that nothing is left behind twice."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import drive
+from json_schema import violations
 from test_audit_command import MODEL
 
 from max_mahalanobis import Recipe, train
-from max_mahalanobis.results import read_results
+from max_mahalanobis.results import SCHEMA, read_results
 from max_mahalanobis.runs import create_run, facts_of, save_tensors
 
 FEW = "--images 20 --quiet"
@@ -140,3 +142,37 @@ def test_the_verdict_of_other_weights_is_another_models(folder, audited):
     own, best = (json.loads((folder / "run" / "audit" / f"Linf-0.05-20{at}.json").read_text()) for at in ("", "@best"))
     assert (own["run"], best["run"]) == ("run", "run@best")
     assert own["weights_hash"] != best["weights_hash"]
+
+
+def schema(name):
+    return json.loads((Path(__file__).parents[1] / "docs" / f"{name}.schema.json").read_text(encoding="utf-8"))
+
+
+def test_every_verdict_keeps_the_published_schema(folder, audited):
+    files = list(folder.glob("*/audit/*.json"))
+    assert len(files) == 6
+    for file in files:
+        assert violations(json.loads(file.read_text()), schema("audit")) == []
+    described = schema("audit")["$defs"]["verdict"]["properties"].keys()
+    assert json.loads(audited["small"]["out"])["verdict"].keys() == described
+
+
+def test_every_row_keeps_the_published_schema(folder, audited):
+    lines = [line for file in folder.glob("*/results.jsonl") for line in file.read_text().splitlines()]
+    assert len(lines) > 20
+    for line in lines:
+        assert violations(json.loads(line), schema("result")) == []
+    assert schema("result")["properties"]["schema"]["const"] == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *(("number", 1.5), ("interval", [0.1]), ("robustness", "strong"), ("findings", [{"check": "x"}])),
+        *(("images", True), ("illusion", {})),
+    ],
+)
+def test_the_schema_refuses_what_is_no_verdict(audited, place, value):
+    told = json.loads(audited["small"]["out"])
+    assert violations(told | {"verdict": told["verdict"] | {place: value}}, schema("audit"))
+    assert violations({name: told[name] for name in told if name != "verdict"}, schema("audit"))
