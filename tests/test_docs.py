@@ -3,11 +3,21 @@
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from max_mahalanobis.attacks import ATTACKS, OBJECTIVES, TARGETED_ONLY, UNTARGETED_ONLY, compose, most_passes, tries
+from max_mahalanobis.attacks import (
+    ATTACKS,
+    CORRUPTIONS,
+    OBJECTIVES,
+    TARGETED_ONLY,
+    UNTARGETED_ONLY,
+    compose,
+    most_passes,
+    tries,
+)
 from max_mahalanobis.evaluation import CHECKS, make_suite
 from max_mahalanobis.evaluation.suites import SUITES, UNLIMITED
 from max_mahalanobis.threats import Linf
@@ -38,6 +48,7 @@ def test_every_check_has_its_row_with_its_own_words():
     ("title", "names"),
     [
         ("Attacks", ATTACKS),
+        ("Corruptions", CORRUPTIONS),
         ("Compositions", COMPOSITIONS),
         ("Objectives", OBJECTIVES | UNTARGETED_ONLY | TARGETED_ONLY),
         ("Suites", SUITES | UNLIMITED),
@@ -47,6 +58,14 @@ def test_everything_has_a_row_and_every_row_a_thing(title, names):
     written = set(rows(title))
     assert not set(names) - written, f"docs/attacks.md lacks rows under '{title}': {sorted(set(names) - written)}"
     assert not written - set(names), f"docs/attacks.md has rows for nothing: {sorted(written - set(names))}"
+
+
+def test_the_settings_of_spsa_cost_what_their_rows_say():
+    found = re.findall(r"--steps (\d+) --samples (\d+).*?\| ([\d,]+) \|", PAGE)
+    assert len(found) == 2
+    for steps, samples, cost in found:
+        attack = partial(ATTACKS["spsa"], threat=Linf(0.1), steps=int(steps), samples=int(samples))
+        assert f"{most_passes(attack):,}" == cost
 
 
 @pytest.mark.parametrize("name", SUITES | UNLIMITED)
