@@ -31,6 +31,7 @@ AUDITS = {
     "validation": f"{AUDIT} --eps 0.05 --split validation",
     "net": f"audit --model mine:net --data images.npz --eps 2/255 --suite quick --trial-images 5 {FEW}",
     "neighbor": f"audit --model mine:neighbor --data images.npz --eps 2/255 --suite quick --trial-images 5 {FEW}",
+    "function": f"audit --model mine:function --data images.npz --eps 2/255 --suite quick --trial-images 5 {FEW}",
     "report": "report run --format json --quiet",
 }
 
@@ -43,7 +44,9 @@ def folder(tmp_path_factory, digits):
         train(recipe, digits, run=run, device="cpu")
     best = train(Recipe(epochs=2), digits, device="cpu")
     save_tensors(run.checkpoint_file("best"), best.state_dict(), {"recipe": run.recipe.fingerprint})
-    (folder / "mine.py").write_text(f"{MODEL}\n\nneighbor = net\n")
+    (folder / "mine.py").write_text(
+        f"{MODEL}\n\nneighbor = net\n\ndef function():\n    model = net()\n    return lambda x: model(x)\n"
+    )
     images = np.random.default_rng(0).random((40, 4, 4), dtype=np.float32)
     np.savez(folder / "images.npz", x=images, y=np.arange(40) % 3)
     return folder
@@ -119,7 +122,7 @@ def test_an_earlier_process_s_journal_is_taken_over(folder, audited):
 
 
 def test_two_models_do_not_mix(folder, audited):
-    for name in ("net", "neighbor"):
+    for name in ("net", "neighbor", "function"):
         (verdict,) = (folder / f"audit-mine.{name}" / "audit").glob("*.json")
         assert verdict.name == "Linf-0.00784314-20.json"
         assert json.loads(verdict.read_text())["run"] == f"mine:{name}"
@@ -150,7 +153,7 @@ def schema(name):
 
 def test_every_verdict_keeps_the_published_schema(folder, audited):
     files = list(folder.glob("*/audit/*.json"))
-    assert len(files) == 6
+    assert len(files) == 7
     for file in files:
         assert violations(json.loads(file.read_text()), schema("audit")) == []
     described = schema("audit")["$defs"]["verdict"]["properties"].keys()

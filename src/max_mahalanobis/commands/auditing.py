@@ -62,6 +62,7 @@ def audit(asked: options.Audit) -> None:
     found = _found(asked, case, device, together)
     if found is None:
         return
+    case.folder.mkdir(parents=True, exist_ok=True)
     append_results(case.folder / "results.jsonl", found.evidence.rows)
     text, file = json.dumps(found.to_json(), indent=1, allow_nan=False), case.verdicts / name_of_verdict(found)
     write_atomically(file, f"{text}\n".encode())

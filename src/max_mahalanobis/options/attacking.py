@@ -99,7 +99,7 @@ class Audit:
     trial_images: int = 100
     """images on which the evaluation itself is tried"""
     out: Path | None = None
-    """folder for the rows, and in its audit/ a verdict for each threat, budget and number of images (the run's own;
+    """folder for the rows, and in its audit/ a verdict for each threat, budget and number of images (the run's own, or
     audit-MODULE.FUNCTION)"""
     format: Literal["terminal", "json"] = "terminal"
     """how the verdict is printed"""
