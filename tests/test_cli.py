@@ -125,7 +125,7 @@ def test_tables_for_machines_stand_on_stdout_alone(done):
     told = json.loads(done["report named --format json"]["out"])
     assert told["tables"]["accuracy"][0]["rows"][0][0]["text"] == "named"
     lines = list(csv.DictReader(done["report named --format csv --quiet"]["out"].splitlines()))
-    assert {line["section"] for line in lines} == {"trainings", "accuracy", "classes", "unions", "costs"}
+    assert {line["section"] for line in lines} == {"trainings", "accuracy", "classes", "unions", "costs", "repeat"}
     latex = done["report named --format latex"]
     assert latex["out"].startswith(r"\begin{table}")
     assert latex["out"].endswith("\\end{table}\n")

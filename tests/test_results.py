@@ -149,3 +149,9 @@ def test_a_damaged_line_is_named(tmp_path, line):
     path.write_bytes(row().to_json().encode() + b"\n" + line.encode(errors="surrogateescape") + b"\n")
     with pytest.raises(UserError, match=r"results\.jsonl (line 2|is not text)"):
         read_results(path)
+
+
+def test_versions_survive_their_line_and_rows_without_are_written_without():
+    made = row(versions={"torch": "2.13.0", "python": "3.11.7", "commit": "0bf072f05a"})
+    assert AttackResult.from_json(made.to_json()) == made
+    assert "versions" not in row().to_json()

@@ -12,7 +12,7 @@ PACKAGE = Path(max_mahalanobis.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 LINES = (  # from the bottom: a room imports from lines below its own, never from its own line or above
     ("errors",),
-    ("files", "processes"),
+    ("files", "processes", "versions"),
     ("types", "results", "statistics", "recipe"),
     ("draws",),
     ("centers",),

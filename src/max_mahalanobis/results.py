@@ -3,13 +3,13 @@
 import contextlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .errors import UserError
 from .files import append_lines, read_lines
 
-SCHEMA = 3  # 2: attempted, non_finite, signs; 3: labels
+SCHEMA = 4  # 2: attempted, non_finite, signs; 3: labels; 4: versions
 
 SIGNS = {  # what a model's output can show before any attack, and what it means
     "probabilities": "the model returns probabilities, not logits: attacks that climb cross-entropy are weakened; "
@@ -34,7 +34,8 @@ class AttackResult:
     an earlier attack did to the others is carried over: the row says what stands after this attack.
     `forwards` and `backwards` count images times passes; `non_finite` the images for which the model gave NaN or
     infinite logits, clean or attacked (they count as fooled); `signs` names what is suspicious about the model's
-    output (see `SIGNS`). `labels[i]` is the true class; rows made before schema 3 have none.
+    output (see `SIGNS`). `labels[i]` is the true class; rows made before schema 3 have none. `version` is this
+    package's, `versions` are torch's, Python's and, in a checkout, the commit; before schema 4 there are none.
     """
 
     run: str
@@ -60,6 +61,7 @@ class AttackResult:
     non_finite: int = 0
     signs: Sequence[str] = ()
     labels: Sequence[int] = ()
+    versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def __post_init__(self):
@@ -94,13 +96,14 @@ class AttackResult:
         Labels are a string of digits where each is one.
         """
         row = asdict(self)
-        del row["labels"]
+        del row["labels"], row["versions"]
         row["correct"] = _bits(self.correct)
         row["fooled"] = _bits(self.fooled)
         row["attempted"] = _bits(self.attempted)
         row["size"] = [float(f"{s:.7g}") for s in self.size]
         row["index"] = _span(self.index)
         row |= {"labels": _digits(self.labels)} if len(self.labels) else {}
+        row |= {"versions": self.versions} if self.versions else {}
         return json.dumps(row)
 
     @classmethod

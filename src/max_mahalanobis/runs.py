@@ -21,10 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import __version__
 from .data import SOURCES
 from .errors import UserError
 from .files import write_atomically
 from .recipe import Recipe, read_toml
+from .versions import versions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,6 +124,7 @@ def facts_of(recipe: Recipe, data: "Dataset", data_dir: Path | None = None) -> d
         "num_test": len(data.test.labels),
         "published": data.published,
         "hashes": data.hashes,
+        "versions": {"max_mahalanobis": __version__} | versions(),
     }
     if files:
         facts["file_hashes"] = files  # of what the recipe names beside its data

@@ -55,19 +55,19 @@ def test_doubts_warn_and_notes_do_not():
 
 
 def test_many_images_are_counted_with_a_comma():
-    text = page([replace(make_run(results=[make_row(num=1200)]), audit=audit(images=1200))])
+    text = page([replace(make_run(results=[make_row(num=1200)]), audits=(audit(images=1200),))])
     assert "of 1,200 images hold" in text
     assert "1,200 images of digits" in text
 
 
 def test_what_a_detector_would_do_is_told_with_its_meaning_where_it_was_measured():
     facts = {"images": 1100, "detection": {"largest logit": 0.634, "largest probability": 0.21}}
-    text = page([replace(make_run(), audit=audit() | {"facts": facts})])
+    text = page([replace(make_run(), audits=(audit() | {"facts": facts},))])
     assert "area under the ROC curve of 0.63 by the largest logit and 0.21 by the largest probability" in text
     assert "0.5: no better than chance" in text
     assert "on 1,100 images right when clean" in text
     assert "does not try to escape the detector" in text
-    assert "ROC" not in page([replace(make_run(), audit=audit())])
+    assert "ROC" not in page([replace(make_run(), audits=(audit(),))])
 
 
 def test_a_run_without_an_audit_has_no_verdict():

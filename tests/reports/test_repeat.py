@@ -8,7 +8,7 @@ from made import VERDICT, make_curve, make_recipe, make_row, make_rows, make_run
 from test_page import Outline
 from test_tables import run_of
 
-from max_mahalanobis.options import Audit, Evaluate
+from max_mahalanobis.options import Audit, Evaluate, Work
 from max_mahalanobis.parser import parse
 from max_mahalanobis.reports.commands import commands, eps_argument
 from max_mahalanobis.reports.page import page
@@ -45,15 +45,15 @@ def test_a_training_starts_from_the_recipe_and_other_weights_of_it_do_not_train_
     assert commands(make_run())[0] == "mmc train --recipe-file mmc.toml --out mmc"
     best = replace(run_of([make_row("mmc@best")]), recipe=make_recipe(), shares_training=True)
     (evaluation,) = asked(best)
-    assert (str(evaluation.run), evaluation.weights) == ("mmc", "best")
+    assert (str(evaluation.run), evaluation.work.weights) == ("mmc", "best")
     epoch = run_of([make_row("mmc@epoch-3")])
-    assert asked(epoch)[0].weights == "3"
+    assert asked(epoch)[0].work.weights == "3"
 
 
 def test_a_suite_is_asked_for_once_with_all_its_budgets():
     rows = [*make_rows("m", (150, 175, 101, 120, 110)), *make_rows("m", (50, 75, 1, 20, 10), eps=0.3, seed=0)]
     assert asked(run_of(rows)) == [
-        Evaluate(run=asked(run_of(rows))[0].run, suite=("quick",), eps=(8 / 255, 0.3), images=200)
+        Evaluate(run=asked(run_of(rows))[0].run, suite=("quick",), eps=(8 / 255, 0.3), work=Work(images=200))
     ]
 
 
@@ -62,9 +62,20 @@ def test_a_suite_is_asked_for_once_with_all_its_budgets():
 )
 def test_what_was_asked_for_otherwise_is_asked_for_by_itself(changes):
     first, second = asked(run_of([make_row("m"), make_row("m", **changes)]))
-    found = {"seed": second.seed, "num": second.images, "split": second.split, "threat": second.threat.title()}
+    found = {
+        "seed": second.work.seed,
+        "num": second.work.images,
+        "split": second.work.split,
+        "threat": second.threat.title(),
+    }
     assert found | {"suite": second.suite[0]} | changes == found | {"suite": second.suite[0]}
-    assert (first.seed, first.images, first.split, first.threat, first.suite) == (0, 200, "test", "linf", ("quick",))
+    assert (first.work.seed, first.work.images, first.work.split, first.threat, first.suite) == (
+        0,
+        200,
+        "test",
+        "linf",
+        ("quick",),
+    )
 
 
 def test_a_curve_is_drawn_by_the_command_whose_budget_it_is_of():
@@ -95,17 +106,17 @@ def audit_of(**changes):
 
 
 def test_an_audit_is_asked_for_whole_and_its_suites_not_again():
-    run = make_run(results=[make_row(suite="audit", seed=4)], audit=audit_of())
+    run = make_run(results=[make_row(suite="audit", seed=4)], audits=(audit_of(),))
     (found,) = asked(run)
-    expected = Audit(run=found.run, suite=("audit",), eps=8 / 255, images=200, trial_images=100, seed=4)
+    expected = Audit(run=found.run, suite=("audit",), eps=8 / 255, trial_images=100, work=Work(images=200, seed=4))
     assert found == expected
-    decided = asked(replace(run, audit=audit_of(facts={"attacked": [200, 1000]})))[0]
-    assert (decided.images, decided.until_decided) == (1000, True)
+    decided = asked(replace(run, audits=(audit_of(facts={"attacked": [200, 1000]}),)))[0]
+    assert (decided.work.images, decided.until_decided) == (1000, True)
 
 
 def test_an_audit_of_anybody_s_model_names_the_model():
     run = run_of([make_row("nets:big", suite="audit", seed=4)])
-    (found,) = asked(replace(run, recipe=None, audit=audit_of(run="nets:big", data="my.npz", split="")))
+    (found,) = asked(replace(run, recipe=None, audits=(audit_of(run="nets:big", data="my.npz", split=""),)))
     assert (found.run, found.model, str(found.data)) == (None, "nets:big", "my.npz")
 
 

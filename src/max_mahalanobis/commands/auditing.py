@@ -169,10 +169,14 @@ def _case_of_model(asked: options.Audit) -> _Case:
 
 def in_words(found: "Audit", name: str) -> str:
     """The verdict and its reasons, for a terminal."""
+    from ..reports.sentences.audited import detection_sentences
+
     lines = [f"{name}: {found.verdict.in_words()}"]
     for finding in found.verdict.findings:
         lines += ["", f"{_MARKS[finding.weight]} {finding.weight}: {finding.seen}.", f"  Why: {finding.why}."]
         lines += [f"  Next: {finding.remedy}." + (f" ({finding.reference})" if finding.reference else "")]
+    for said in detection_sentences(found.evidence.facts):
+        lines += ["", said.text]
     bounds = found.verdict.thresholds
     lines += [
         "",

@@ -12,12 +12,15 @@ from ..errors import AttackCheated, UserError
 from ..results import AttackResult
 from ..threats import ThreatModel, check_images
 from ..types import Attack, Model, Split, as_pixels
+from ..versions import versions
 from .identity import behavior_hash, data_hash, describe, weights_hash
 from .journal import Journal, Outcomes, key_of
 from .judge import Judge, Progress
 from .signs import FEWEST, signs_of
 from .suites import Suite, make_suite
 from .wrappers import Cast
+
+_NO_MATTER = ("data_hash", "versions")  # outcomes know their images; what is done is not done again by a newer torch
 
 Data = Split | Sequence[Tensor | np.ndarray]  # images and labels: a `Split`, or a plain pair (x, y)
 
@@ -81,6 +84,7 @@ def evaluate(
         "eps": float(threat.eps),
         "seed": seed,
         "version": __version__,
+        "versions": versions(),
     }
     model = Cast.where_needed(model, as_pixels(split.images[:2]).to(device))
     with undisturbed(model):
@@ -102,7 +106,7 @@ def _rows(judge: Judge, suite: Suite, shared: dict, faster: dict | None) -> Iter
         attempted = ~fooled
         settings = describe(attack)
         whole = describe(attack, leave_out=())  # with the threat it is bound to
-        about = {name: value for name, value in shared.items() if name != "data_hash"}  # outcomes know their images
+        about = {name: shared[name] for name in shared if name not in _NO_MATTER}
         about |= {} if judge.lost is None else {"watched": True}
         key = key_of(name=name, attack=whole, faster=faster, model=behavior, place=place, **about)
         outcomes = judge.run(name, attack, attempted, key, place=place if suite.cascade else 0)

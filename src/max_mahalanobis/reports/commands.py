@@ -12,9 +12,9 @@ CURVE_STARTS = 0.125  # of the budget: the smallest of `mmc evaluate --curve`
 
 
 def commands(run: RunRecord) -> list[str]:
-    """In order: the training from NAME.toml (the recipe), evaluations, the audit."""
-    audit = list(_audit(run)) if run.audit else []
-    return [*_training(run), *dict.fromkeys(_evaluations(run)), *audit]
+    """In order: the training from NAME.toml (the recipe), evaluations, audits."""
+    audits = (_audit(run, audit) for audit in run.audits)
+    return [*_training(run), *dict.fromkeys(_evaluations(run)), *audits]
 
 
 def _training(run: RunRecord) -> Iterator[str]:
@@ -58,8 +58,8 @@ def _evaluate(run: RunRecord, row: AttackResult, asked: Sequence[str], budgets: 
     return _line("evaluate", _name(run), *which, *asked, *threat, *eps, *images, *(["--curve"] if curve else []))
 
 
-def _audit(run: RunRecord) -> Iterator[str]:
-    audit, facts, bounds = run.audit, run.audit.get("facts", {}), run.audit["verdict"]["thresholds"]
+def _audit(run: RunRecord, audit: dict) -> str:
+    facts, bounds = audit.get("facts", {}), audit["verdict"]["thresholds"]
     attacked, asked = facts.get("attacked", (None, audit["verdict"]["images"]))
     name = audit.get("run", "")
     what = [_name(run)] if ":" not in name else ["--model", name, "--data", audit["data"]]
@@ -69,13 +69,13 @@ def _audit(run: RunRecord) -> Iterator[str]:
     words += ["--images", str(asked), *(["--split", audit["split"]] if audit.get("split") else [])]
     words += ["--trial-images", str(facts["images"])] if "images" in facts else []
     words += ["--seed", str(audit.get("seed", 0)), *(["--until-decided"] if attacked else [])]
-    yield _line("audit", *what, *words, *(f"--{name}={bound:g}" for name, bound in bounds.items()))
+    return _line("audit", *what, *words, *(f"--{name}={bound:g}" for name, bound in bounds.items()))
 
 
 def _audited(run: RunRecord) -> set[tuple]:
-    """What the audit attacked: suites, budgets, numbers of images, seeds."""
-    attacks = run.audit.get("attacks", ()) if run.audit else ()
-    return {(each["suite"], each["eps"], each["num_images"], run.audit["seed"]) for each in attacks}
+    """What audits attacked: suites, budgets, numbers of images, seeds."""
+    attacks = ((each, audit["seed"]) for audit in run.audits for each in audit.get("attacks", ()))
+    return {(each["suite"], each["eps"], each["num_images"], seed) for each, seed in attacks}
 
 
 def _about(row: AttackResult) -> tuple:

@@ -95,10 +95,9 @@ def ead(
             shrunk = (at.x + _shrunk(delta, beta if shrinkage == "published" else _wide(step_size * beta))).clamp_(0, 1)
             extrapolated = ((shortfall > 0) | (decision_rule == "l1")) & fista
             momentum = at.taken / (at.taken + 3) * extrapolated
-            x_adv = (shrunk + _wide(momentum) * (shrunk - at.shrunk)).clamp_(0, 1)
+            at.x_adv, at.shrunk = (shrunk + _wide(momentum) * (shrunk - at.shrunk)).clamp_(0, 1), shrunk
             loss = elastic_net + at.constant * shortfall
             over = advance(at, success, loss, steps=steps, abort_early=abort_early)
-            at.x_adv, at.shrunk = x_adv, shrunk
             at.reset(over, x_adv=at.x, shrunk=at.x)
             at.settle((at.searched == search_steps) | (better & stop_when_fooled))
     return at.result()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from ...results import AttackResult
 from ..reading import RunRecord
 from .cells import NOTHING, Cell, Table
 
@@ -23,14 +24,17 @@ def _lines(runs: Sequence[RunRecord]) -> Iterator[tuple[Cell, ...]]:
         trained = Cell(versions_text(run.facts.get("versions", {})) or NOTHING)
         seed = Cell(str((run.recipe or {}).get("seed", NOTHING)))
         same = dict.fromkeys(
-            (row.num_images, row.data, row.split, row.data_hash, row.weights_hash, row.seed, row.version)
+            (row.num_images, row.data, row.split, row.data_hash, row.weights_hash, row.seed, _made_by(row))
             for row in run.results
         )
-        for count, data, split, images, weights, attack_seed, version in same:
-            by = versions_text({"max_mahalanobis": version})
+        for count, data, split, images, weights, attack_seed, by in same:
             what = Cell(f"{count:,} of {data}" + (f" ({split})" if split else ""))
             hashes = (Cell(images or NOTHING), Cell(weights or NOTHING))
             yield Cell(run.name), what, *hashes, Cell(str(attack_seed)), Cell(by), trained, seed
+
+
+def _made_by(row: AttackResult) -> str:
+    return versions_text({"max_mahalanobis": row.version} | row.versions)
 
 
 def versions_text(versions: Mapping[str, str]) -> str:
