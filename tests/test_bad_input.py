@@ -190,8 +190,6 @@ EVALUATION = (
      "defocus_blur, brightness, contrast, saturate, pixelate, jpeg_compression"),
     ("no severity", "evaluate run --attack corrupt --severity 6 --images 5",
      "severity must be 1, 2, 3, 4 or 5, got 6"),
-    ("samples within passes", "evaluate run --attack spsa --samples 8 --passes 100 --images 5",
-     "--samples decides what a step costs: give --steps instead of --passes"),
     ("transfer from nowhere", "evaluate run --source new --images 5",
      "no run folder at new: make one with mmc train --out new"),
     ("transfer from other images", "evaluate run --source wider --images 5",

@@ -113,3 +113,11 @@ def test_a_threat_the_attack_has_no_form_for_is_refused_when_it_runs():
     with pytest.raises(UserError, match="Linf"):
         evaluate(model, (x, y), threat=Linf(0.1), suite=single_attack("ddn", Linf(0.1)))
     assert torch.isfinite(x).all()
+
+
+def test_settings_of_one_attack_alone_are_bound_named_and_counted_in_its_passes():
+    name, attack = only(single_attack("spsa", Linf(0.1), passes=100, samples=4, delta=0.02))
+    assert name == "spsa-11, samples 4, delta 0.02"
+    assert most_passes(attack) == 99
+    with pytest.raises(UserError, match="attack fgsm has no samples"):
+        single_attack("fgsm", Linf(0.1), samples=4)

@@ -20,7 +20,7 @@ from .machine import Source, check_work, chosen_weights, load_source, load_split
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from ..evaluation import Audit, Journal
+    from ..evaluation import Audit
     from ..types import Model, Split
 
 _MARKS = {"doubt": "!", "note": "-"}
@@ -72,7 +72,7 @@ def audit(asked: options.Audit) -> None:
 
 def _found(asked: options.Audit, case: _Case, device: str, together: "Fabric | None") -> "Audit | None":
     """The audit; None in a process that only helps with the attacks."""
-    from ..evaluation import Thresholds
+    from ..evaluation import Journal, Thresholds
     from ..evaluation import audit as audit_model
     from ..models import accelerated
     from ..threats import make_threat
@@ -98,7 +98,7 @@ def _found(asked: options.Audit, case: _Case, device: str, together: "Fabric | N
             until_decided=asked.until_decided,
             source=source and source.model.to(device),
             known=case.known | ({"source": source.name} if source else {}),
-            journal=_journal(case.verdicts) if case.has_weights else None,
+            journal=Journal.continuing(case.verdicts, name=str(os.getpid())) if case.has_weights else None,
             **settings,
         )
 
@@ -113,36 +113,16 @@ def name_of_verdict(found: "Audit") -> str:
 
 def _attack_share(case: _Case, place: "Fabric", suites: tuple[str, ...], **settings) -> None:
     """The images of one process under every suite, into the journal in which the audit finds them attacked."""
-    from ..evaluation import evaluate
+    from ..evaluation import Journal, evaluate
     from ..evaluation.sharing import share_of
     from ..processes import end_processes
 
-    part, journal = share_of(case.split, place.global_rank, place.world_size), _journal(case.verdicts)
+    journal = Journal.continuing(case.verdicts, name=str(os.getpid()))
+    part = share_of(case.split, place.global_rank, place.world_size)
     for suite in suites:
         with contextlib.suppress(Exception):  # whatever a model may raise: the audit meets it again, and says so
             evaluate(case.model, part, suite=suite, journal=journal, **settings)
     end_processes(place)
-
-
-def _journal(folder: Path) -> "Journal":
-    """The journal of this process, with all that earlier ones found in it: it replaces their files.
-
-    One that is still at work begins a new file with its next batch. A line that it wrote just now may be lost: whoever
-    needs that batch attacks it again.
-    """
-    from ..evaluation import Journal
-
-    mine, earlier = folder / f"{os.getpid()}.jsonl", sorted(folder.glob("*.jsonl"))
-    lines: dict[str, None] = {}
-    for file in earlier:
-        with contextlib.suppress(FileNotFoundError):  # another process was quicker
-            lines |= dict.fromkeys(file.read_text(encoding="utf-8", errors="replace").splitlines())
-    if earlier:
-        write_atomically(mine, "".join(f"{line}\n" for line in lines).encode())
-    for file in earlier:
-        if file != mine:
-            file.unlink(missing_ok=True)
-    return Journal(folder, name=mine.stem)
 
 
 def _case_of_run(asked: options.Audit) -> _Case:

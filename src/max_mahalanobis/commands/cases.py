@@ -62,12 +62,13 @@ def made_against(
     from ..attacks import transferred_from
     from ..evaluation import make_suite
 
+    title = f"{suite if isinstance(suite, str) else suite.name} from {name}"
     suite = make_suite(suite, threat, image_shape=image_shape) if isinstance(suite, str) else suite
     attacks = {
         f"{attack} from {name}": partial(transferred_from, _bound(made, stop_when_fooled=False), source=source)
         for attack, made in suite.attacks.items()
     }
-    return replace(suite, attacks=attacks)
+    return replace(suite, attacks=attacks, name=title)
 
 
 def _suites(asked: options.Evaluate) -> list[str]:
@@ -79,8 +80,6 @@ def _check(asked: options.Evaluate) -> None:
         raise UserError(f"--attack {asked.attack} and --suite {asked.suite[0]} exclude each other: evaluate twice")
     if asked.curve and asked.work.source is not None:
         raise UserError("--curve is of attacks on the run itself: leave --curve or --source out")
-    if asked.samples is not None and asked.passes is not None:
-        raise UserError("--samples decides what a step costs: give --steps instead of --passes")
     given = [name for name in (*_OF_ONE_ATTACK, *_OWN_SETTINGS) if getattr(asked, name) is not None]
     given += ["every-target"] * asked.every_target
     if asked.attack is None and given:
@@ -88,18 +87,11 @@ def _check(asked: options.Evaluate) -> None:
 
 
 def _one_attack(asked: options.Evaluate, threat: "ThreatModel", num_classes: int) -> "Suite":
-    from ..attacks import ATTACKS
     from ..evaluation import single_attack
 
-    described = {name: getattr(asked, name) for name in _OF_ONE_ATTACK}
-    shape = {"num_classes": num_classes, "aim_at_every_target": asked.every_target}
-    suite = single_attack(asked.attack, threat, **described, **shape)
-    settings = {name: getattr(asked, name) for name in _OWN_SETTINGS if getattr(asked, name) is not None}
-    for setting in settings:
-        if setting not in inspect.signature(ATTACKS[asked.attack]).parameters:
-            raise UserError(f"attack {asked.attack} has no {setting}: leave it out, or choose another attack")
-    words = "".join(f", {setting} {value}" for setting, value in settings.items())
-    return replace(suite, attacks={f"{name}{words}": _bound(a, **settings) for name, a in suite.attacks.items()})
+    given = {name: getattr(asked, name) for name in (*_OF_ONE_ATTACK, *_OWN_SETTINGS)}
+    given = {name: value for name, value in given.items() if value is not None}
+    return single_attack(asked.attack, threat, aim_at_every_target=asked.every_target, num_classes=num_classes, **given)
 
 
 def _bound(attack: "Attack", **settings: object) -> "Attack":

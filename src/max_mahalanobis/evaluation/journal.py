@@ -1,12 +1,13 @@
 """What an unfinished evaluation has found so far, image by image, so that a killed one goes on where it stopped."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import append_lines, read_lines
+from ..files import append_lines, read_lines, write_atomically
 
 
 class Outcomes(NamedTuple):
@@ -40,6 +41,25 @@ class Journal:
         self._known: dict[str, list[Outcomes]] = {}
         for key, outcomes in lines:
             self._known.setdefault(key, []).append(outcomes)
+
+    @classmethod
+    def continuing(cls, folder: Path, *, name: str) -> "Journal":
+        """The journal of a process, with all that earlier ones found in it: it replaces their files.
+
+        One that is still at work begins a new file with its next batch. A line that it wrote just now may be lost:
+        whoever needs that batch attacks it again.
+        """
+        mine, earlier = folder / f"{name}.jsonl", sorted(folder.glob("*.jsonl"))
+        lines: dict[str, None] = {}
+        for file in earlier:
+            with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                lines |= dict.fromkeys(file.read_text(encoding="utf-8", errors="replace").splitlines())
+        if earlier:
+            write_atomically(mine, "".join(f"{line}\n" for line in lines).encode())
+        for file in earlier:
+            if file != mine:
+                file.unlink(missing_ok=True)
+        return cls(folder, name=name)
 
     def known(
         self, key: str, index: Sequence[int], is_same: Callable[[Outcomes], bool] = lambda _: True

@@ -72,7 +72,7 @@ def evaluate(
     at_least_one(batch_size=batch_size)
     if journal is not None and not isinstance(model, nn.Module):
         raise UserError("a journal needs a model with weights to know it again: leave journal out for a function")
-    suite_name = suite if isinstance(suite, str) else "custom"
+    suite_name = suite if isinstance(suite, str) else getattr(suite, "name", "custom")
     suite = as_suite(suite, threat, split)
     threat = suite.threat or threat
     shared = {"run": "", "data": "", "split": "test"} | dict(names or {})

@@ -29,6 +29,7 @@ def single_attack(
     passes: int | None = None,
     aim_at_every_target: bool = False,
     num_classes: int = 10,
+    **own: object,
 ) -> Suite:
     """A suite of one: the attack of that name, with its own choice for whatever is not given.
 
@@ -38,6 +39,7 @@ def single_attack(
     Args:
         passes: the attack gets as many steps (queries, draws) as these pay for, per image and all targets together.
         num_classes: decides what some attacks cost, and nothing else.
+        own: settings that only this attack has, for example samples=8192 of spsa; they stand in its name.
 
     Raises:
         UserError: an unknown attack or objective, a setting the attack does not have, steps and passes together,
@@ -51,7 +53,7 @@ def single_attack(
         raise UserError(f"objective {objective} is untargeted: it cannot aim at every target")
     if name in TRANSFORMATIONS:
         threat = Linf(1.0)  # they leave every small ball
-    settings = {"threat": threat}
+    settings: dict[str, object] = {"threat": threat, **own}
     if objective is not None:
         settings["objective"] = find_objective(objective)
     if steps is not None:
@@ -69,4 +71,5 @@ def single_attack(
     words = f"{name}{length}" if objective is None else f"{name}{length} {objective}"
     count = min(9, num_classes - 1)
     name = f"{words}, {count} target{'s' if count > 1 else ''}" if aim_at_every_target else words
+    name += "".join(f", {setting} {value}" for setting, value in own.items())
     return Suite({name: attack}, threat=threat)

@@ -48,12 +48,13 @@ class Suite:
     """Attacks by name, in order.
 
     `cascade`: images that an attack fools do not meet the next one. `threat`: what the attacks are held to when it is
-    not the threat asked for (suites that look for the smallest perturbation have no limit).
+    not the threat asked for (suites that look for the smallest perturbation have no limit). `name`: what rows call it.
     """
 
     attacks: Mapping[str, Attack]
     cascade: bool = False
     threat: ThreatModel | None = None
+    name: str = "custom"
 
 
 def quick(threat: ThreatModel) -> Suite:
