@@ -99,7 +99,7 @@ def suite_lines() -> list[str]:
     for line in (ROOT / "results" / "reference.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if (row["seed"], row["index"]) == (0, "0:1000"):
-            reference.setdefault((row["run"], row["eps"]), []).append(row["fooled"])
+            reference.setdefault((row["weights_hash"], row["eps"]), []).append(row["fooled"])
     lines = []
     for file in sorted((ROOT / "results").glob("suites-*.jsonl"), reverse=True):
         for run in read_runs([file]):
@@ -107,7 +107,7 @@ def suite_lines() -> list[str]:
                 rows = [row for row in run.results if row.eps == eps]
                 plain = next(row for row in rows if row.attack == "pgd-20 cross_entropy")
                 cells = [share(plain.num_robust), *(suite_cell([r for r in rows if r.suite == name]) for name in SHOWN)]
-                bits = reference.get((run.name, eps), [])
+                bits = reference.get((rows[0].weights_hash, eps), [])
                 judged = share(sum("1" not in flags for flags in zip(*bits, strict=True))) if len(bits) == 4 else ""
                 budget = f"{eps:g}" if abs(eps * 255 % 4) > 1e-6 else f"{round(eps * 255)}/255"
                 lines.append(f"| {run.name} | {budget} | {' | '.join(cells)} | {judged} |".replace("|  |", "| |"))

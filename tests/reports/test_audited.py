@@ -5,9 +5,10 @@ import re
 from dataclasses import replace
 
 import pytest
-from made import make_row, make_run
+from made import make_row, make_rows, make_run
 
 from max_mahalanobis.errors import UserError
+from max_mahalanobis.reports.conditions import main_condition
 from max_mahalanobis.reports.page import page
 from max_mahalanobis.reports.reading import read_run, read_runs
 from max_mahalanobis.reports.sentences import verdicts_on
@@ -34,7 +35,7 @@ def audit(**changes):
 def test_the_page_begins_with_the_verdict_its_meaning_and_the_illusion():
     text = page([replace(make_run(), audits=(audit(),))])
     assert text.index("Verdict on") < text.index("What was trained")
-    assert "0.0 % [0.0, 3.7] of 100 images hold under Linf eps 51/255; clean 99.0 %" in text
+    assert "0.0 % [0.0, 3.7] of 100 images hold under Linf eps 0.2; clean 99.0 %" in text
     assert "The model is broken: less than 0.1" in text
     assert "The number is reliable" in text
     assert "pgd-20 cross_entropy alone reports 73.0 %, 73.0 points too much: an illusion." in text
@@ -104,7 +105,7 @@ def test_every_budget_has_its_verdict_the_smallest_first(folder):
     assert text.count("Verdict on") == 1
     told = re.findall(r"hold under (\S+) eps ([^;]+);", text)
     assert [threat for threat, _ in told] == ["L2", "Linf", "Linf", "Linf"]
-    assert told[-1][1] == "51/255"
+    assert told[-1][1] == "0.2"
 
 
 def test_verdicts_on_other_weights_of_a_run_stand_with_those(folder):
@@ -132,3 +133,10 @@ def test_an_audit_that_cannot_be_read_is_refused(folder, text, says):
     write(folder, "Linf-0.2-100", text)
     with pytest.raises(UserError, match=says):
         read_run(folder)
+
+
+def test_the_take_away_is_about_the_audited_budget():
+    rows = [*make_rows("mmc", (180, 150, 140, 130, 120)), *make_rows("mmc", (80, 50, 40, 30, 20), eps=0.2)]
+    run = make_run(results=rows)
+    assert main_condition([run]).eps == 8 / 255
+    assert main_condition([replace(run, audits=(audit(),))]).eps == 0.2

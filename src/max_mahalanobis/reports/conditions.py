@@ -69,12 +69,16 @@ def rows_under(run: RunRecord, condition: Condition) -> list[AttackResult]:
 
 
 def main_condition(runs: Sequence[RunRecord], kind: str = FIXED) -> Condition | None:
-    """Where most runs met, of one kind: then most images, the smallest budget above 0, the suite that fooled most."""
+    """Where most runs met, of one kind: then most images, a budget that was audited, the smallest budget above 0, the
+    suite that fooled most.
+    """
+    audited = {(audit["threat"], audit["eps"]) for run in runs for audit in run.audits}
 
     def weight(condition: Condition) -> tuple:
         met = [rows for run in runs if (rows := rows_under(run, condition))]
         fooled = sum(sum(worst_case(rows)) for rows in met)
-        return len(met), len(condition.index), condition.eps > 0, -condition.eps, fooled, sum(map(len, met))
+        budget = (condition.threat, condition.eps) in audited, condition.eps > 0, -condition.eps
+        return len(met), len(condition.index), *budget, fooled, sum(map(len, met))
 
     return max(conditions(runs, kind), key=weight, default=None)
 
@@ -95,9 +99,9 @@ def norm_name(threat: str) -> str:
 
 
 def eps_text(eps: float, threat: str) -> str:
-    """A budget as people write it: 8/255 in Linf when it is a whole number of gray levels, else a decimal."""
-    levels = eps * 255
-    if is_in_levels(threat) and eps > 0 and abs(levels - round(levels)) < 1e-4 and round(levels) > 0:
+    """A budget as people write it: 8/255 in Linf when it is a whole number of gray levels, else a decimal, as 0.2."""
+    levels, is_short = eps * 255, abs(eps - round(eps, 2)) < 1e-6
+    if is_in_levels(threat) and not is_short and abs(levels - round(levels)) < 1e-4 and round(levels) > 0:
         return f"{round(levels)}/255"
     return f"{eps:.4g}"
 
