@@ -25,7 +25,7 @@ def where_close(
     y: Tensor,
     *,
     scout: Attack,
-    within: float = 1 / 3,
+    within: float = 0.2,
     targets: Tensor | None = None,
     seeds: Tensor | None = None,
 ) -> Tensor:
