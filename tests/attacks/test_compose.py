@@ -185,10 +185,28 @@ def test_where_close_goes_on_with_images_that_lost_most_of_their_lead_and_no_oth
     def scout(model, x, y, *, targets, seeds):
         return scouted[seeds]
 
-    made = where_close(attack, model, x, y, scout=scout, within=0.3, seeds=seeds)
+    made = where_close(attack, model, x, y, first=scout, within=0.3, seeds=seeds)
     assert made.flatten().tolist() == pytest.approx([0.45, 0.0, 0.0, 0.7])
     assert met == [pytest.approx([0.9, 0.9])]  # from the clean images
-    assert torch.equal(where_close(attack, model, x, y, scout=scout, within=0.0, seeds=seeds), scouted)
+    assert torch.equal(where_close(attack, model, x, y, first=scout, within=0.0, seeds=seeds), scouted)
+
+
+def test_where_close_reads_the_lead_over_the_target_when_it_has_one():
+    def model(images):
+        return torch.cat([images.flatten(1), 0.5 * images.flatten(1), torch.zeros(len(images), 1)], dim=1)
+
+    x, y = torch.full((2, 1, 1, 1), 0.8), torch.zeros(2, dtype=torch.long)
+    halved = lambda model, x, y, *, targets, seeds: x / 2  # noqa: E731  both leads are halved
+    aims = []
+
+    def attack(model, x, y, *, targets, seeds):
+        aims.append(targets.tolist())
+        return x
+
+    targets = torch.tensor([1, 2])
+    assert torch.equal(where_close(attack, model, x, y, first=halved, within=0.4, targets=targets), x / 2)
+    where_close(attack, model, x, y, first=halved, within=0.6, targets=targets)
+    assert aims == [[1, 2]]
 
 
 def test_a_transferred_attack_never_asks_the_model_it_is_aimed_at():
@@ -225,7 +243,7 @@ def test_random_wrong_targets_are_wrong_and_all_classes_occur():
         (partial(every_target, WEAK, top=0), "the number of targets must be at least 1, got 0"),
         (partial(restarts, WEAK, times=0), "times must be at least 1, got 0"),
         (partial(toward_random_class, WEAK, targets=torch.zeros(3, dtype=torch.long)), "draws the targets"),
-        (partial(where_close, WEAK, scout=WEAK, within=1.5), r"within must lie in \[0, 1\], got 1.5"),
+        (partial(where_close, WEAK, first=WEAK, within=1.5), r"within must lie in \[0, 1\], got 1.5"),
         (partial(strongest_of, [], threat=Linf(0.1)), "at least one attack"),
     ],
 )

@@ -92,7 +92,7 @@ AT_MOST = {  # may end sooner
     "deepfool, targeted": partial(every_target, partial(deepfool, threat=L2(0.1), steps=3)),
     "cw_l2": partial(cw_l2, threat=L2(0.1), steps=3, search_steps=2),
     "ead": partial(ead, threat=L1(0.1), steps=3, search_steps=2),
-    "where_close": partial(where_close, partial(SHORT, steps=3), scout=SHORT),
+    "where_close": partial(where_close, partial(SHORT, steps=3), first=SHORT),
     "jsma": partial(jsma, threat=L0(3), theta=0.5),
     "jsma, odd": partial(jsma, threat=L0(5)),
 }

@@ -24,26 +24,27 @@ def where_close(
     x: Tensor,
     y: Tensor,
     *,
-    scout: Attack,
+    first: Attack,
     within: float = 0.2,
     targets: Tensor | None = None,
     seeds: Tensor | None = None,
 ) -> Tensor:
-    """`scout` on every image, then `attack` on those it brought close to an error and did not fool.
+    """`first` on every image, then `attack` on those it brought close to an error and did not fool.
 
     Close: the label's lead over the other logits (over the target's, if targeted) has shrunk to `within` of what it was
     on the clean image. Next to all images that long attacks fool and short ones do not are among them, and where most
-    images hold they are few: most of a long attack's passes are saved. Images that the scout cannot move at all (masked
-    gradients) are none of them: a scout that ends in random squares sees those too.
+    images hold they are few: most of a long attack's passes are saved. Skipped are images that `first` cannot move at
+    all (masked gradients; if it ends in random squares, it sees those too), and with outputs that saturate, as
+    probabilities do, images whose lead stays near 1 until the boundary.
 
     Raises:
-        UserError: `within` is not in [0, 1]; at 1 every image is close that the scout has not made safer.
+        UserError: `within` is not in [0, 1]; at 1 every image is close that `first` has not made safer.
     """
     check_call(model, x, y, targets, seeds)
     if not 0 <= within <= 1:
         raise UserError(f"within must lie in [0, 1], got {within}: it is the share of the clean lead that is left")
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
-    x_adv = scout(model, x, y, targets=targets, seeds=seeds).clone()
+    x_adv = first(model, x, y, targets=targets, seeds=seeds).clone()
     if not len(x):
         return x_adv
     with undisturbed(model):

@@ -181,8 +181,8 @@ def _nearest_targets(rivals: int, *, attack: Attack, scout: Attack, scouted: int
     return 2 + scouts * (_most(scout, 1) + 1) + min(top, scouts) * (_most(attack, 1) + 1)
 
 
-def _where_close(rivals: int, *, attack: Attack, scout: Attack, **_) -> int:
-    return _most(scout, rivals) + 2 + _most(attack, rivals)
+def _where_close(rivals: int, *, attack: Attack, first: Attack, **_) -> int:
+    return _most(first, rivals) + 2 + _most(attack, rivals)
 
 
 def _restarts(rivals: int, *, attack: Attack, times: int, **_) -> int:

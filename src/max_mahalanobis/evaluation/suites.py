@@ -234,9 +234,9 @@ def _longer_where_close(threat: ThreatModel) -> dict[str, Attack]:
 
     targeted = partial(nearest_targets, climb(dlr, 100, restarts=2), scout=climb(dlr, 12), top=3)
     return {
-        "apgd-100 dlr, 3 nearest targets, where close": partial(where_close, targeted, scout=climb(margin, 20)),
+        "apgd-100 dlr, 3 nearest targets, where close": partial(where_close, targeted, first=climb(margin, 20)),
         "apgd-40 cross_entropy, square-320, longer where close": partial(
-            where_close, squares(100, queries=1000, restarts=3), scout=squares(40, queries=320)
+            where_close, squares(100, queries=1000, restarts=3), first=squares(40, queries=320)
         ),
     }
 
