@@ -117,7 +117,7 @@ def auto(threat: ThreatModel) -> Suite:
 
 
 def auto_fast(threat: ThreatModel) -> Suite:
-    """The verdict of `auto` in a tenth of its passes: a short APGD, then long attacks on what it brought close."""
+    """The verdict of `auto` for about a tenth of its passes: a short APGD, long attacks on what it brought close."""
     return Suite(_apgd_under(("margin",), threat, steps=20) | _longer_where_close(threat), cascade=True)
 
 
