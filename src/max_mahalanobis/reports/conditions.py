@@ -12,6 +12,7 @@ FIXED = "fixed"  # kinds of rows: one budget,
 CURVE = "curve"  # one of several budgets, for accuracy against budget: suites of this name,
 MINIMUM_NORM = "minimum_norm"  # no limit: `size` is the smallest found; suites of this name
 TRANSFORMATIONS = "transformations"  # no adversary in a ball: rotations, noise, corruptions; suites of this name
+PLAIN = "plain"  # no suite: 20 steps of PGD on cross-entropy, which an audit adds where none of its suites has them
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
@@ -54,18 +55,41 @@ def condition_of(row: AttackResult) -> Condition:
 
 def conditions(runs: Sequence[RunRecord], *kinds: str) -> list[Condition]:
     """Every condition of these kinds in the runs' rows, sorted; of the same images, in the order of the kinds."""
-    found = {condition for run in runs for row in run.results if (condition := condition_of(row)).kind in kinds}
+    every = {condition for run in runs for row in run.results for condition in _conditions_of(run, row)}
 
     def order(c: Condition) -> tuple:
         return c.data, c.split, kinds.index(c.kind), c.suite, c.threat, c.eps, -len(c.index), c
 
-    return sorted(found, key=order)
+    return sorted((condition for condition in every if condition.kind in kinds), key=order)
 
 
 def rows_under(run: RunRecord, condition: Condition) -> list[AttackResult]:
-    """A run's rows made under the condition."""
-    alike = (row for row in run.results if (row.suite, row.eps) == (condition.suite, condition.eps))
-    return [row for row in alike if condition_of(row) == condition]
+    """A run's rows made under the condition; what an audit added to its suites first."""
+    alike = (row for row in run.results if row.eps == condition.eps and row.suite in (condition.suite, PLAIN))
+    rows = [row for row in alike if condition in _conditions_of(run, row)]
+    return sorted(rows, key=lambda row: row.suite != PLAIN)
+
+
+def _conditions_of(run: RunRecord, row: AttackResult) -> list[Condition]:
+    """Where a row counts: under its own suite, or, where an audit added it, under each suite of that audit."""
+    own = condition_of(row)
+    if row.suite != PLAIN:
+        return [own]
+    together = [each for audit in run.audits if asked_of(row) in attacked(audit) for each in attacked(audit)]
+    suites = {suite for suite, *about in together if tuple(about) == asked_of(row)[1:]} - {PLAIN}
+    return [own._replace(suite=suite) for suite in sorted(suites)] or [own]
+
+
+def asked_of(row: AttackResult) -> tuple:
+    """What was asked for when the row was made: suite, threat, budget, split, number of images, seed."""
+    return row.suite, row.threat, row.eps, row.split, row.num_images, row.seed
+
+
+def attacked(audit: dict) -> list[tuple]:
+    """The same of each attack of an audit."""
+    threat, split, seed = (audit.get(name) for name in ("threat", "split", "seed"))
+    attacks = audit.get("attacks", ())
+    return [(each["suite"], threat, each["eps"], split, each["num_images"], seed) for each in attacks]
 
 
 def main_condition(runs: Sequence[RunRecord], kind: str = FIXED) -> Condition | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..conditions import FIXED, MINIMUM_NORM, TRANSFORMATIONS, Condition, conditions, main_condition, rows_under
+from ..conditions import FIXED, MINIMUM_NORM, PLAIN, TRANSFORMATIONS, Condition, conditions, main_condition, rows_under
 from ..reading import RunRecord
 from .fixed import finding, ranking
 from .suspicions import suspicions
@@ -40,7 +40,10 @@ def alarms(runs: Sequence[RunRecord]) -> list[Sentence]:
 
 
 def _found(runs: Sequence[RunRecord], fixed: list[Condition], unlimited: list[Condition]) -> list[Sentence]:
-    told = [(condition, finding) for condition in fixed] + [
+    suites = [
+        condition for condition in fixed if condition.suite != PLAIN
+    ]  # which tries no adaptive objective, by design
+    told = [(condition, finding) for condition in suites] + [
         (condition, finding_without_limit) for condition in unlimited
     ]
     return [tell(run, condition) for condition, tell in told for run in runs if rows_under(run, condition)]
