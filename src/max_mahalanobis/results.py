@@ -5,11 +5,25 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from .errors import UserError
 from .files import append_lines, read_lines
 
 SCHEMA = 4  # 2: attempted, non_finite, signs; 3: labels; 4: versions
+
+BudgetSuiteName = Literal[  # what a row's suite may be asked for by: with a budget, and without
+    "quick",
+    "paper",
+    "paper_faithful",
+    "adaptive",
+    "auto",
+    "auto_fast",
+    "audit",
+    "auto_plus",
+    "exhaustive",
+]
+SuiteName = Literal[BudgetSuiteName, "minimum_norm", "transformations"]
 
 SIGNS = {  # what a model's output can show before any attack, and what it means
     "probabilities": "the model returns probabilities, not logits: attacks that climb cross-entropy are weakened; "

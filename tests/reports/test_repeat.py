@@ -2,17 +2,20 @@
 
 import shlex
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from made import VERDICT, make_curve, make_recipe, make_row, make_rows, make_run, make_smallest
 from test_page import Outline
 from test_tables import run_of
 
+from max_mahalanobis.evaluation import SUITES, UNLIMITED
 from max_mahalanobis.options import Audit, Evaluate, Work
 from max_mahalanobis.parser import parse
 from max_mahalanobis.reports.commands import commands, eps_argument
 from max_mahalanobis.reports.page import page
 from max_mahalanobis.reports.tables import repeat_table
+from max_mahalanobis.results import BudgetSuiteName, SuiteName
 
 
 def asked(run):
@@ -99,6 +102,36 @@ def test_one_attack_is_asked_for_by_its_name_and_one_of_the_user_s_is_left_to_py
     assert commands(run_of(rows))[-1].startswith("# own: from Python")
 
 
+def test_settings_of_one_attack_are_asked_for_where_they_stand_in_its_name():
+    spsa = {"attack": "spsa", "objective": "margin", "steps": 2, "samples": 4, "delta": 0.01}
+    blur = {"attack": "corrupt", "kind": "gaussian_blur", "severity": 5}
+    rows = [
+        replace(make_row("m", suite="custom", settings=spsa), attack="spsa-2, samples 4"),
+        make_row("m", "corrupt, kind gaussian_blur, severity 5", suite="custom", settings=blur, eps=1.0),
+    ]
+    first, second = asked(run_of(rows))
+    assert (first.attack, first.steps, first.samples, first.delta) == ("spsa", 2, 4, None)
+    assert (second.attack, second.kind, second.severity, second.steps) == ("corrupt", "gaussian_blur", 5, None)
+
+
+def test_what_was_made_against_another_run_names_it_and_a_suite_from_python_is_no_command():
+    aimed = {"attack": "apgd", "objective": "dlr", "steps": 5, "composed": ["every_target", "transferred_from"]}
+    rows = [
+        make_row("m", "fgsm from other", suite="quick from other"),
+        make_row("m", "apgd-5 dlr, 9 targets from other", suite="custom from other", settings=aimed),
+        make_row("m", suite="my suite"),
+    ]
+    suite, attack = asked(run_of(rows))
+    assert (suite.suite, str(suite.work.source)) == (("quick",), "other")
+    assert (attack.attack, attack.every_target, str(attack.work.source)) == ("apgd", True, "other")
+    assert commands(run_of(rows))[-1].startswith("# suite my suite: from Python")
+
+
+def test_the_suites_that_can_be_asked_for_are_those_there_are():
+    assert set(get_args(BudgetSuiteName)) == SUITES.keys() - {"curve"}
+    assert set(get_args(SuiteName)) == {*get_args(BudgetSuiteName), *UNLIMITED}
+
+
 def audit_of(**changes):
     attacks = [{"suite": "audit", "eps": 8 / 255, "num_images": 200}]
     about = {"run": "mmc", "data": "digits", "split": "test", "seed": 4, "threat": "Linf", "eps": 8 / 255}
@@ -114,8 +147,25 @@ def test_an_audit_is_asked_for_whole_and_its_suites_not_again():
     assert (decided.work.images, decided.until_decided) == (1000, True)
 
 
+@pytest.mark.parametrize("changes", [{"threat": "L2"}, {"split": "validation"}, {"seed": 5}, {"num": 100}])
+def test_an_evaluation_that_no_audit_covers_is_asked_for_beside_it(changes):
+    rows = [make_row(suite="audit", seed=4), make_row(suite="audit", **({"seed": 4} | changes))]
+    evaluation, audit = asked(make_run(results=rows, audits=(audit_of(),)))
+    assert isinstance(evaluation, Evaluate)
+    assert isinstance(audit, Audit)
+
+
+def test_an_audit_names_its_weights_its_source_and_of_its_suites_those_that_have_a_name():
+    attacks = [{"suite": suite, "eps": 8 / 255, "num_images": 200} for suite in ("plain", "auto_fast", "custom")]
+    told = audit_of(run="mmc@best", attacks=attacks, facts={"source": "other"})
+    best = replace(run_of([make_row("mmc@best", suite=s, seed=4) for s in ("plain", "auto_fast")]), audits=(told,))
+    (found,) = asked(best)
+    assert (str(found.run), found.work.weights, str(found.work.source)) == ("mmc", "best", "other")
+    assert found.suite == ("auto_fast",)
+
+
 def test_an_audit_of_anybody_s_model_names_the_model():
-    run = run_of([make_row("nets:big", suite="audit", seed=4)])
+    run = run_of([make_row("nets:big", suite="audit", seed=4, split="")])
     (found,) = asked(replace(run, recipe=None, audits=(audit_of(run="nets:big", data="my.npz", split=""),)))
     assert (found.run, found.model, str(found.data)) == (None, "nets:big", "my.npz")
 

@@ -2,7 +2,7 @@
 
 from .attacking import Audit, Evaluate, Work
 from .making import Centers, ImportKeras, Quickstart, Train
-from .shared import Files, Flat, Machine, Precision, SuiteName, ThreatName
+from .shared import Files, Flat, Machine, Precision, ThreatName
 from .sweeping import Cluster, Sweep
 from .telling import Density, Plan, Report
 
@@ -36,7 +36,6 @@ __all__ = [
     "Precision",
     "Quickstart",
     "Report",
-    "SuiteName",
     "Sweep",
     "ThreatName",
     "Train",

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .shared import BudgetSuiteName, Files, Flat, Machine, Precision, SuiteName, ThreatName
+from ..results import BudgetSuiteName, SuiteName
+from .shared import Files, Flat, Machine, Precision, ThreatName
 
 
 @dataclass(frozen=True)

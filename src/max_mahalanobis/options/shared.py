@@ -8,18 +8,6 @@ import tyro
 
 Flat = tyro.conf.arg(name="")
 ThreatName = Literal["linf", "l2", "l1", "l0"]
-BudgetSuiteName = Literal[
-    "quick",
-    "paper",
-    "paper_faithful",
-    "adaptive",
-    "auto",
-    "auto_fast",
-    "audit",
-    "auto_plus",
-    "exhaustive",
-]
-SuiteName = Literal[BudgetSuiteName, "minimum_norm", "transformations"]
 Precision = Literal["32-true", "bf16-mixed"]  # as Recipe.precision
 
 
