@@ -162,7 +162,7 @@ def make_everything():
     """Runs that between them fill every section of the page; the last has a name too long for a line and no more."""
     labels = [10 * i // N for i in range(N)]
     facts = {"images": 100, "detection": {"largest logit": 0.63, "largest probability": 0.21}}
-    audit = {"threat": "Linf", "eps": 8 / 255, "verdict": VERDICT, "facts": facts}
+    audit = {"threat": "Linf", "eps": 8 / 255, "split": "test", "verdict": VERDICT, "facts": facts}
     judged = make_run(audits=(audit,), pictures=make_pictures() | make_surfaces(), notes=("mmc: a note.",))
     paper = {"suite": "paper_faithful", "eps": 8 / 256}
     turned = {"suite": "transformations", "threat": "none", "settings": {"attack": "rotation"}}

@@ -29,7 +29,15 @@ def audit(**changes):
         "thresholds": {"robust": 0.5, "broken": 0.1, "illusion": 10.0},
         "illusion": [{"source": "pgd-20 cross_entropy alone", "reports": 0.73, "points": 73.0}],
     }  # fmt: skip
-    return {"schema": 1, "threat": "Linf", "eps": 0.2, "run": "run", "weights_hash": "w", "verdict": verdict | changes}
+    return {
+        "schema": 1,
+        "threat": "Linf",
+        "eps": 0.2,
+        "split": "test",
+        "run": "run",
+        "weights_hash": "w",
+        "verdict": verdict | changes,
+    }
 
 
 def test_the_page_begins_with_the_verdict_its_meaning_and_the_illusion():
@@ -39,6 +47,13 @@ def test_the_page_begins_with_the_verdict_its_meaning_and_the_illusion():
     assert "The model is broken: less than 0.1" in text
     assert "The number is reliable" in text
     assert "pgd-20 cross_entropy alone reports 73.0 %, 73.0 points too much: an illusion." in text
+
+
+def test_a_verdict_on_validation_images_says_so():
+    run = replace(make_run(), audits=(audit(), audit() | {"split": "validation"}, audit() | {"split": ""}))
+    test, validation, given = verdicts_on(run)
+    assert validation.number == test.number.replace("images", "validation images")
+    assert given.number == test.number
 
 
 def test_doubts_warn_and_notes_do_not():
@@ -127,7 +142,18 @@ def test_the_audit_of_other_weights_is_named_and_left_out(folder):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("{", "is damaged"), ("{}", "is damaged"), (json.dumps(audit() | {"schema": 2}), "has schema 2")]
+    ("text", "says"),
+    [
+        ("{", "is damaged"),
+        ("{}", "is damaged"),
+        (json.dumps(audit() | {"schema": 2}), "has schema 2"),
+        (json.dumps(audit() | {"schema": "1"}), "is damaged"),
+        (json.dumps(audit() | {"verdict": {}}), "is damaged .it has no clean, complete, findings"),
+        (json.dumps(audit() | {"verdict": []}), "is damaged"),
+        (json.dumps(audit() | {"eps": "0.2"}), "is damaged"),
+        (json.dumps(audit() | {"threat": None}), "is damaged"),
+        (json.dumps(audit(images=0)), "is damaged .it names no threat, no budget or no images"),
+    ],
 )
 def test_an_audit_that_cannot_be_read_is_refused(folder, text, says):
     write(folder, "Linf-0.2-100", text)

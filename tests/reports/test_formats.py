@@ -44,8 +44,8 @@ def test_json_holds_the_words_the_verdict_and_the_unrounded_numbers(runs):
     assert (told["schema"], list(told["tables"])) == (2, sections)
     assert "best worst case" in told["take_away"]
     assert any("not robustness" in alarm for alarm in told["alarms"])
-    verdicts = [[(each["eps"], each["robustness"]) for each in run["verdicts"]] for run in told["runs"]]
-    assert verdicts == [[(0.2, "broken")], []]
+    verdicts = [[(each["eps"], each["split"], each["robustness"]) for each in r["verdicts"]] for r in told["runs"]]
+    assert verdicts == [[(0.2, "test", "broken")], []]
     number = told["tables"]["accuracy"][0]["rows"][0][-1]["number"]
     assert (number["count"], number["total"]) == (70, 200)
     assert number["low"] < number["value"] == 0.35 < number["high"]

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import tomli_w
-from made import make_metrics, make_pictures, make_recipe, make_row, make_rows
+from made import VERDICT, make_metrics, make_pictures, make_recipe, make_row, make_rows
 
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.reports.reading import read_run, read_runs
@@ -59,7 +59,8 @@ def test_rows_of_older_weights_are_ignored_and_counted_in_a_note(folder):
 
 
 def test_other_weights_of_a_run_are_a_line_of_their_own_and_make_no_row_stale(folder):
-    audit = {"schema": 1, "run": "mmc", "weights_hash": "w-mmc", "threat": "Linf", "eps": 0.1, "verdict": {"images": 9}}
+    about = {"run": "mmc", "weights_hash": "w-mmc", "threat": "Linf", "eps": 0.1, "split": "test"}
+    audit = {"schema": 1} | about | {"verdict": VERDICT | {"images": 9}}
     (folder / "audit").mkdir()
     (folder / "audit" / "Linf-0.1-9.json").write_text(json.dumps(audit))
     append_results(folder / "results.jsonl", [make_row("mmc@best", robust=120), make_row("mmc@epoch-3", robust=70)])

@@ -86,14 +86,19 @@ def test_a_sign_against_the_model_s_output_makes_the_record_unreliable(change):
 
 
 @pytest.mark.parametrize(
-    ("reliability", "eps", "unreliable"),
-    [("doubtful", 8 / 255, True), ("reliable", 8 / 255, False), ("doubtful", 4 / 255, False)],
+    ("reliability", "eps", "split", "unreliable"),
+    [
+        ("doubtful", 8 / 255, "test", True),
+        ("reliable", 8 / 255, "test", False),
+        ("doubtful", 4 / 255, "test", False),
+        ("doubtful", 8 / 255, "validation", False),
+    ],
 )
-def test_an_audit_s_doubt_at_this_budget_makes_the_record_unreliable(reliability, eps, unreliable):
-    audit = {"threat": "Linf", "eps": eps, "verdict": {"reliability": reliability}}
+def test_an_audit_s_doubt_at_this_budget_makes_the_record_unreliable(reliability, eps, split, unreliable):
+    audit = {"threat": "Linf", "eps": eps, "split": split, "verdict": {"reliability": reliability}}
     told, remarks = robustbench_entry([replace(run_of(QUICK), audits=(audit,))])
     assert told["unreliable"] == unreliable
-    assert any("mmc audit" in remark for remark in remarks) == (eps != 8 / 255)
+    assert any("mmc audit" in remark for remark in remarks) == ((eps, split) != (8 / 255, "test"))
 
 
 def test_several_runs_or_none_at_a_budget_are_refused_and_other_weights_left_out():

@@ -13,6 +13,7 @@ from .. import options
 from ..errors import UserError
 from ..files import write_atomically
 from ..recipe import check_eps
+from ..reports.reading import weights_of
 from ..runs import load_classifier, open_run
 from ..terminal import attack_progress, say
 from .machine import Source, check_work, chosen_weights, load_source, load_split, use
@@ -40,7 +41,9 @@ class _Case(NamedTuple):
     @property
     def has_weights(self) -> bool:
         """Whether the model can be known again, and copied: a function cannot."""
-        return hasattr(self.model, "state_dict")
+        from torch import nn
+
+        return isinstance(self.model, nn.Module)
 
     @property
     def verdicts(self) -> Path:
@@ -64,7 +67,10 @@ def audit(asked: options.Audit) -> None:
         return
     case.folder.mkdir(parents=True, exist_ok=True)
     append_results(case.folder / "results.jsonl", found.evidence.rows)
-    text, file = json.dumps(found.to_json(), indent=1, allow_nan=False), case.verdicts / name_of_verdict(found)
+    text, file = (
+        json.dumps(found.to_json(), indent=1, allow_nan=False),
+        case.verdicts / name_of_verdict(found, case.folder),
+    )
     write_atomically(file, f"{text}\n".encode())
     print(text if asked.format == "json" else in_words(found, case.names["run"]))
     say(f"wrote {file}", quiet=asked.machine.quiet)
@@ -103,11 +109,11 @@ def _found(asked: options.Audit, case: _Case, device: str, together: "Fabric | N
         )
 
 
-def name_of_verdict(found: "Audit") -> str:
+def name_of_verdict(found: "Audit", folder: Path) -> str:
     """A file for each threat, budget and number of images: Linf-0.3-1000.json; other splits and weights say so."""
     verdict, row = found.verdict, found.evidence.rows[0]
     split = "" if row.split in ("", "test") else f"-{row.split}"
-    weights = "".join(row.run.partition("@")[1:])
+    weights = weights_of(row.run, folder.resolve().name)
     return f"{verdict.threat}-{verdict.eps:.6g}-{verdict.number.total}{split}{weights}.json"
 
 

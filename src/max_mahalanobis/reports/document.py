@@ -15,7 +15,8 @@ def as_json(runs: Sequence[RunRecord]) -> str:
 
     `schema`: 2, raised when a name below leaves or changes its meaning. `take_away`: a sentence. `alarms`: sentences
     that must stand beside it. `runs`: of each its name, data, weights_hash and the verdicts of `mmc audit`, each with
-    `threat`, `eps`, `number`, `interval`, `reliability`, `robustness`, `illusion`, `findings`. `tables`: by section
+    `threat`, `eps`, `split` ("" of images from a file), `number`, `interval`, `reliability`, `robustness`, `illusion`,
+    `findings`. `tables`: by section
     (trainings, accuracy, budgets, protocols, classes, pairs, unions, steps, costs, repeat) a list of tables with
     `title`, `header`, `keys` (how many of the first columns name a line), `rows` of cells, `notes`. A cell has `text`,
     `detail`, `suspect` and `number`: null, or what the text rounds, unrounded: a share in [0, 1] with `value`, `low`,
@@ -36,7 +37,7 @@ def as_json(runs: Sequence[RunRecord]) -> str:
 
 def _run(run: RunRecord) -> dict:
     newest = run.results[-1]
-    verdicts = [{name: audit[name] for name in ("threat", "eps")} | audit["verdict"] for audit in run.audits]
+    verdicts = [{name: audit[name] for name in ("threat", "eps", "split")} | audit["verdict"] for audit in run.audits]
     return {"name": run.name, "data": newest.data, "weights_hash": newest.weights_hash, "verdicts": verdicts}
 
 

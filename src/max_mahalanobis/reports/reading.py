@@ -15,6 +15,9 @@ from ..results import AttackResult, read_results
 
 AUDIT_SCHEMA = 1  # the newest form of a verdict that is understood
 OTHER_WEIGHTS = re.compile(r"@(best|last|epoch-\d+)$")  # at the end of a row's run: as `Run.checkpoint_file` names them
+AUDITED = {"run", "weights_hash", "threat", "eps", "split", "verdict"}  # what a verdict's file must say
+JUDGED = {"number", "interval", "images", "clean", "reliability", "robustness"}  # and in it, the verdict
+JUDGED |= {"illusion", "findings", "complete", "thresholds"}
 EVALUATE_FIRST = "run `mmc evaluate` on it first"
 
 
@@ -89,7 +92,7 @@ def _read_folder(folder: Path) -> list[RunRecord]:
     if not rows:
         raise UserError(f"{folder} holds no results: {EVALUATE_FIRST}")
     name, toml = folder.resolve().name, read_toml(recipe) if recipe.exists() else None
-    weights = [_weights_of(row.run, name) for row in rows]
+    weights = [weights_of(row.run, name) for row in rows]
     records, audits = [], _read_audits(folder / "audit")
     for which in sorted(dict.fromkeys(weights), key=bool):  # those of the run itself, "", first
         mine = [row for row, own in zip(rows, weights, strict=True) if own == which]
@@ -98,11 +101,11 @@ def _read_folder(folder: Path) -> list[RunRecord]:
             record = replace(record, metrics=read_lines(folder / "metrics.jsonl", _parse_object))
         if not which:
             record = replace(record, pictures=_read_pictures(folder / "pictures.npz"))
-        records.append(_with_audits(record, [audit for audit in audits if _weights_of(audit["run"], name) == which]))
+        records.append(_with_audits(record, [audit for audit in audits if weights_of(audit["run"], name) == which]))
     return records
 
 
-def _weights_of(run: str, folder: str) -> str:
+def weights_of(run: str, folder: str) -> str:
     """Which weights a row's run name says after the run's own name, which may be another than the folder's by now."""
     found = None if run == folder else OTHER_WEIGHTS.search(run)
     return found[0] if found else ""
@@ -118,14 +121,21 @@ def _read_audit(path: Path) -> dict:
     try:
         audit = _parse_object(path.read_text(encoding="utf-8"))
         schema = audit["schema"]
-        lacking = {"run", "weights_hash", "threat", "eps", "verdict"} - audit.keys()
-        if lacking and schema <= AUDIT_SCHEMA:
-            raise ValueError(f"it has no {', '.join(sorted(lacking))}")
-    except (ValueError, KeyError) as error:
+        if schema <= AUDIT_SCHEMA:
+            _check_audit(audit)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({error}): run `mmc audit` again") from error
     if schema > AUDIT_SCHEMA:
         raise UserError(f"{path} has schema {schema}, this version reads up to {AUDIT_SCHEMA}: update mmc")
     return audit
+
+
+def _check_audit(audit: dict) -> None:
+    lacking = AUDITED - audit.keys() or JUDGED - audit["verdict"].keys()
+    if lacking:
+        raise ValueError(f"it has no {', '.join(sorted(lacking))}")
+    if not (audit["threat"] > "" and audit["eps"] >= 0 and audit["verdict"]["images"] > 0):
+        raise ValueError("it names no threat, no budget or no images")
 
 
 def _with_audits(record: RunRecord, audits: Sequence[dict]) -> RunRecord:

@@ -112,8 +112,9 @@ def _is_unreliable(run: RunRecord, rows: Sequence[AttackResult]) -> bool:
 
 
 def _audits_at(run: RunRecord, at: Condition | AttackResult) -> list[dict]:
-    """The verdicts at this budget."""
-    return [audit for audit in run.audits if (audit["threat"], audit["eps"]) == (at.threat, at.eps)]
+    """The verdicts at this budget, on images of this split."""
+    about = at.threat, at.eps, at.split
+    return [audit for audit in run.audits if (audit["threat"], audit["eps"], audit["split"]) == about]
 
 
 def _remarks(run: RunRecord, condition: Condition, others: Sequence[Condition]) -> tuple[str, ...]:

@@ -36,9 +36,10 @@ def _verdict(name: str, audit: dict) -> VerdictText:
     verdict = audit["verdict"]
     low, high = (f"{100 * bound:.1f}" for bound in verdict["interval"])
     budget = f"{norm_name(audit['threat'])} eps {eps_text(audit['eps'], audit['threat'])}"
+    images = "images" if audit["split"] in ("", "test") else f"{audit['split']} images"
     incomplete = "" if verdict["complete"] else "Incomplete: "
     number = (
-        f"{incomplete}{100 * verdict['number']:.1f} % [{low}, {high}] of {verdict['images']:,} images hold under "
+        f"{incomplete}{100 * verdict['number']:.1f} % [{low}, {high}] of {verdict['images']:,} {images} hold under "
         f"{budget}; clean {100 * verdict['clean']['number']:.1f} %"
     )
     doubts = [finding for finding in verdict["findings"] if finding["weight"] == "doubt"]
