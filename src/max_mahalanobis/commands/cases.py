@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from ..threats import ThreatModel
     from ..types import Attack
 
-_OF_ONE_ATTACK = ("objective", "steps", "passes")
-_OWN_SETTINGS = ("samples", "delta", "kind", "severity")  # of some attacks: bound as they are
+_OF_ONE_ATTACK = ("objective", "steps", "passes", "samples", "delta", "kind", "severity")
 
 
 def cases_of(asked: options.Evaluate, run: "Run") -> "list[tuple[str | Suite, ThreatModel]]":
@@ -57,7 +56,8 @@ def made_against(
 ) -> "Suite":
     """The suite with every attack made against another model, its name beside the attack's.
 
-    Attacks go on where they fool: what barely fools the source seldom fools another model.
+    Attacks at a fixed budget climb on where they fool: what barely fools the source seldom fools another model. What
+    tries several times or targets in turn (`restarts`, `every_target`) ends with the first try that fools the source.
     """
     from ..attacks import transferred_from
     from ..evaluation import make_suite
@@ -76,11 +76,16 @@ def _suites(asked: options.Evaluate) -> list[str]:
 
 
 def _check(asked: options.Evaluate) -> None:
+    from ..evaluation import UNLIMITED
+
     if asked.attack is not None and asked.suite:
         raise UserError(f"--attack {asked.attack} and --suite {asked.suite[0]} exclude each other: evaluate twice")
     if asked.curve and asked.work.source is not None:
         raise UserError("--curve is of attacks on the run itself: leave --curve or --source out")
-    given = [name for name in (*_OF_ONE_ATTACK, *_OWN_SETTINGS) if getattr(asked, name) is not None]
+    unlimited = [suite for suite in _suites(asked) if suite in UNLIMITED]
+    if unlimited and asked.work.source is not None:
+        raise UserError(f"--suite {unlimited[0]} climbs no budget, which --source needs: leave one of them out")
+    given = [name for name in _OF_ONE_ATTACK if getattr(asked, name) is not None]
     given += ["every-target"] * asked.every_target
     if asked.attack is None and given:
         raise UserError(f"--{given[0]} belongs to one attack: name it with --attack, for example --attack apgd")
@@ -89,7 +94,7 @@ def _check(asked: options.Evaluate) -> None:
 def _one_attack(asked: options.Evaluate, threat: "ThreatModel", num_classes: int) -> "Suite":
     from ..evaluation import single_attack
 
-    given = {name: getattr(asked, name) for name in (*_OF_ONE_ATTACK, *_OWN_SETTINGS)}
+    given = {name: getattr(asked, name) for name in _OF_ONE_ATTACK}
     given = {name: value for name, value in given.items() if value is not None}
     return single_attack(asked.attack, threat, aim_at_every_target=asked.every_target, num_classes=num_classes, **given)
 
