@@ -105,6 +105,25 @@ def test_reports_and_the_command_line_import_where_torch_is_not_installed(tmp_pa
     assert done.returncode == 0, done.stderr
 
 
+def names_of_others(path):
+    """What a file imports from a module that itself has it from elsewhere; packages gather names, modules do not."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level and node.module:
+            module = path.parents[node.level - 1].joinpath(*node.module.split(".")).with_suffix(".py")
+            if module.exists():
+                body = ast.parse(module.read_text(encoding="utf-8")).body
+                borrowed = {name.asname or name.name for each in body for name in imported_by(each)}
+                yield from (f"{path.name}: {name.name}" for name in node.names if name.name in borrowed)
+
+
+def imported_by(statement):
+    return statement.names if isinstance(statement, ast.ImportFrom) else ()
+
+
+def test_a_name_is_imported_from_where_it_is_made():
+    assert [line for path in FILES for line in names_of_others(path)] == []
+
+
 def test_no_file_is_longer_than_300_lines():
     assert {path.name for path in FILES if len(path.read_text(encoding="utf-8").splitlines()) > 300} == set()
 

@@ -6,7 +6,8 @@ from made import CASCADE, make_cascade, make_recipe, make_row, make_rows
 from max_mahalanobis.reports.reading import RunRecord
 from max_mahalanobis.reports.sentences import SATURATED, UNEXPLAINED_IN_CASCADE, findings, take_away
 from max_mahalanobis.reports.tables import accuracy_tables, cost_tables
-from max_mahalanobis.reports.verdicts import adaptive_rows, comparisons, cross_entropy_rows, is_cascade, met
+from max_mahalanobis.reports.verdicts import adaptive_rows, comparisons, met
+from max_mahalanobis.results import cross_entropy_rows, is_cascade
 
 LEFT = (175, 120, 101, 98)
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..recipe import Recipe
-from ..results import AttackResult, worst_case
+from ..results import AttackResult, cross_entropy_rows, worst_case
 from .reading import RunRecord
 from .trainings import ROBUST, epochs, judged
-from .verdicts import cross_entropy_rows
 
 SCHEMA = 1
 

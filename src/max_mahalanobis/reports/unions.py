@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..results import AttackResult
-from .verdicts import is_cascade
+from ..results import AttackResult, is_cascade
 
 
 class Share(NamedTuple):

@@ -8,11 +8,12 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ...results import cross_entropy_rows
 from ...statistics import quantile
 from ..conditions import CURVE, MINIMUM_NORM, Condition, conditions, is_in_levels, norm_name, rows_under, size_unit
 from ..reading import RunRecord
 from ..sizes import Point, accuracy_by_budget, smallest_sizes
-from ..verdicts import adaptive_rows, clean_accuracy, cross_entropy_rows, robust_accuracy
+from ..verdicts import adaptive_rows, clean_accuracy, robust_accuracy
 from .canvas import INK, Drawing, canvas, color_of, marker_of, render, visible
 
 SHOWN = 0.99  # of the sizes found lie on the axis; a few huge ones would squeeze the rest

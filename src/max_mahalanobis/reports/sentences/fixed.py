@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...results import worst_case
+from ...results import is_cascade, worst_case
 from ...statistics import Proportion
 from ..conditions import Condition, rows_under
 from ..reading import RunRecord
@@ -14,7 +14,6 @@ from ..verdicts import (
     adaptive_rows,
     clean_accuracy,
     comparisons,
-    is_cascade,
     p_value,
     robust_accuracy,
 )

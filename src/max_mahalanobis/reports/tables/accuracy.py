@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from ...results import AttackResult
+from ...results import AttackResult, is_cascade
 from ..conditions import FIXED, MINIMUM_NORM, TRANSFORMATIONS, Condition, conditions, titles
 from ..reading import RunRecord
-from ..verdicts import clean_accuracy, comparisons, is_cascade, met, robust_accuracy
+from ..verdicts import clean_accuracy, comparisons, met, robust_accuracy
 from .cells import DAGGER, NOTHING, Cell, Table, any_missing, lines, share_cell
 from .smallest import smallest_table
 

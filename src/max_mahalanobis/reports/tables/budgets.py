@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from ...results import AttackResult
+from ...results import AttackResult, cross_entropy_rows
 from ..conditions import FIXED, Condition, conditions, eps_text, norm_name, rows_under
 from ..reading import RunRecord
-from ..verdicts import clean_accuracy, cross_entropy_rows, robust_accuracy
+from ..verdicts import clean_accuracy, robust_accuracy
 from .cells import NOTHING, Cell, Table, share_cell
 
 PASSES = "Under a suite: its worst case, and the forward and backward passes it took per image right when clean."

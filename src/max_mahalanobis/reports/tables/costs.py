@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from ...results import AttackResult
+from ...results import AttackResult, is_cascade
 from ..conditions import FIXED, MINIMUM_NORM, TRANSFORMATIONS, Condition, conditions, titles
 from ..reading import RunRecord
-from ..verdicts import is_cascade, met
+from ..verdicts import met
 from .cells import NOTHING, Cell, Table, lines
 
 COST = (

@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 
-from ...results import AttackResult
+from ...results import AttackResult, is_cascade
 from ...statistics import paired_difference
 from ..conditions import CURVE, FIXED, Condition, conditions, rows_under
 from ..reading import RunRecord
-from ..verdicts import is_cascade, robust_accuracy
+from ..verdicts import robust_accuracy
 from .cells import NOTHING, Cell, Table, difference_cell, share_cell
 
 UNALIKE = {"steps", "step_size", "batch_size"}  # settings in which rows of one line may differ

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ...results import AttackResult
+from ...results import AttackResult, is_cascade
 from ...statistics import paired_difference
 from ..conditions import Condition
 from ..protocols import PAPER, Beside, beside, held, near, title
 from ..reading import RunRecord
-from ..verdicts import is_cascade
 from .cells import Cell, Table, difference_cell, held_cell
 from .ladder import RANDOM
 

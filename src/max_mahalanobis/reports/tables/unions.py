@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from ...results import is_cascade
 from ...statistics import proportion
 from ..conditions import FIXED, Condition, conditions, rows_under, titles
 from ..reading import RunRecord
 from ..unions import union
-from ..verdicts import is_cascade
 from .cells import Cell, Table, share_cell
 
 ONCE = "Every image counts once, for the first attack that fooled it; shares are of all images, in %."
