@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,11 @@ from json_schema import violations
 from test_audit_command import MODEL
 
 from max_mahalanobis import Recipe, train
+from max_mahalanobis.commands.attacking import evaluate
+from max_mahalanobis.commands.auditing import name_of_verdict
+from max_mahalanobis.parser import parse
+from max_mahalanobis.reports.commands import commands
+from max_mahalanobis.reports.reading import read_run
 from max_mahalanobis.results import SCHEMA, read_results
 from max_mahalanobis.runs import create_run, facts_of, save_tensors
 
@@ -45,7 +51,8 @@ def folder(tmp_path_factory, digits):
     best = train(Recipe(epochs=2), digits, device="cpu")
     save_tensors(run.checkpoint_file("best"), best.state_dict(), {"recipe": run.recipe.fingerprint})
     (folder / "mine.py").write_text(
-        f"{MODEL}\n\nneighbor = net\n\ndef function():\n    model = net()\n    return lambda x: model(x)\n"
+        f"{MODEL}\n\nneighbor = net\n\ndef function():\n    model = net()\n    answer = lambda x: model(x)\n"
+        "    answer.state_dict = model.state_dict  # it is no module for that\n    return answer\n"
     )
     images = np.random.default_rng(0).random((40, 4, 4), dtype=np.float32)
     np.savez(folder / "images.npz", x=images, y=np.arange(40) % 3)
@@ -69,6 +76,12 @@ def audited(folder, evaluated):
 def test_one_attack_without_a_budget_takes_the_usual_one_and_says_so(evaluated):
     assert evaluated[0]["own budget"]["out"].startswith("threat: Linf eps 0.1, the usual one here\n")
     assert (evaluated[1][0].attack, evaluated[1][0].eps) == ("apgd-100 own_distance", 0.1)
+
+
+def test_the_usual_budget_is_told_as_people_write_it(folder, evaluated, monkeypatch, capsys):
+    monkeypatch.setattr("max_mahalanobis.data.default_eps", lambda data, threat: 8 / 255)
+    evaluate(parse(["evaluate", str(folder / "other"), "--attack", "fgsm", "--images", "5", "--quiet"]))
+    assert capsys.readouterr().out.startswith("threat: Linf eps 8/255, the usual one here\n")
 
 
 def test_a_corruption_knows_no_budget_and_has_its_kind_and_severity(evaluated):
@@ -95,6 +108,18 @@ def test_transfers_say_where_they_come_from_go_on_when_fooled_and_never_ask_the_
     assert any(sum(row.fooled) > row.num_images - row.num_correct for row in rows)
 
 
+def test_what_repeats_them_asks_for_the_same(folder, evaluated):
+    told = "\n".join(commands(read_run(folder / "run")))
+    for words in (
+        "--attack corrupt --kind gaussian_blur --severity 5",
+        "--samples 4 --delta 0.02",
+        "--suite quick --source other",
+        "--steps 5 --every-target --source other",
+    ):
+        assert words in told
+    assert "from Python" not in told
+
+
 def test_every_condition_has_a_verdict_of_its_own_and_a_repetition_replaces_it(folder, audited):
     names = {path.name for path in (folder / "run" / "audit").glob("*.json")}
     assert names == {
@@ -103,6 +128,16 @@ def test_every_condition_has_a_verdict_of_its_own_and_a_repetition_replaces_it(f
     assert not (folder / "run" / "audit.json").exists()
     assert json.loads(audited["small"]["out"]) == json.loads(audited["small again"]["out"])
     assert json.loads(audited["small"]["out"])["eps"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("run", "folder", "ends"),
+    [("a@b", "a@b", "20"), ("a@best", "a@best", "20"), ("a@b@best", "a@b", "20@best"), ("a@b", "elsewhere", "20")],
+)
+def test_a_verdict_is_named_by_the_weights_it_is_about_not_by_the_run_s_name(run, folder, ends):
+    verdict = SimpleNamespace(threat="Linf", eps=0.3, number=SimpleNamespace(total=20))
+    found = SimpleNamespace(verdict=verdict, evidence=SimpleNamespace(rows=[SimpleNamespace(run=run, split="test")]))
+    assert name_of_verdict(found, Path(folder)) == f"Linf-0.3-{ends}.json"
 
 
 def test_a_second_audit_appends_no_row_and_audits_leave_one_journal(folder, audited):

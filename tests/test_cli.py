@@ -86,7 +86,7 @@ def test_diverged_training_exits_with_1_and_names_the_remedy(done):
 def test_eight_over_255_is_a_number_and_paths_may_have_spaces(done, folder):
     assert done[COMMANDS[5]]["code"] == 0
     assert tomllib.loads((folder / "with spaces" / "a run" / "recipe.toml").read_text())["eps"] == 8 / 255
-    assert done[COMMANDS[5]]["out"].startswith("adversary: PGD-1 climbing own_distance; linf eps 0.0313725\n")
+    assert done[COMMANDS[5]]["out"].startswith("adversary: PGD-1 climbing own_distance; linf eps 8/255\n")
 
 
 def test_overwrite_replaces_a_run_of_ours(done, folder):

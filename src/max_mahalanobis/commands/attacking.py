@@ -5,6 +5,7 @@ from functools import partial
 
 from .. import options
 from ..recipe import check_eps
+from ..reports.conditions import eps_text
 from ..results import AttackResult
 from ..runs import Run, load_classifier, open_run
 from ..terminal import attack_progress, print_reading, print_tables
@@ -31,7 +32,7 @@ def evaluate(asked: options.Evaluate) -> None:
     together = start_processes(work.devices, device, threads=asked.machine.threads)
     first, device = together is None or together.global_rank == 0, together.device if together else device
     if first and not asked.eps and needs_budget(asked):
-        print(f"threat: {cases[0][1].name} eps {cases[0][1].eps:.6g}, the usual one here")
+        print(f"threat: {cases[0][1].name} eps {eps_text(cases[0][1].eps, cases[0][1].name)}, the usual one here")
     if source is not None:
         against = partial(made_against, source.model.to(device), source.name, image_shape=tuple(split.images.shape[1:]))
         cases = [(against(suite, threat), threat) for suite, threat in cases]

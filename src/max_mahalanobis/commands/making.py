@@ -8,6 +8,7 @@ from .. import options
 from ..errors import UserError
 from ..files import write_atomically
 from ..recipe import check_seed, describe_adversary
+from ..reports.conditions import eps_text
 from ..reports.trainings import ROBUST, counted, ends
 from ..runs import Run, check_free, create_run, facts_of, open_run, read_metrics
 from ..terminal import centers_progress, training_progress
@@ -65,7 +66,8 @@ def train(asked: options.Train) -> None:
         log = epoch_log(asked.log, Run(asked.out))  # refused before anything is written
         data = _open_or_create(asked, recipe, resume=resume)
         if recipe.adversary != "none":
-            print(f"adversary: {describe_adversary(vars(recipe))}; {recipe.threat} eps {recipe.eps:.6g}")
+            budget = f"{recipe.threat} eps {eps_text(recipe.eps, recipe.threat)}"
+            print(f"adversary: {describe_adversary(vars(recipe))}; {budget}")
     together = start_processes(
         asked.devices, device, nodes=asked.nodes, precision=recipe.precision, threads=asked.machine.threads
     )
