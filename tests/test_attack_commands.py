@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from commands import drive
-from json_schema import violations
+from jsonschema import Draft202012Validator
 from test_audit_command import MODEL
 
 from max_mahalanobis import Recipe, train
@@ -186,11 +186,20 @@ def schema(name):
     return json.loads((Path(__file__).parents[1] / "docs" / f"{name}.schema.json").read_text(encoding="utf-8"))
 
 
+def violations(value, name):
+    return list(Draft202012Validator(schema(name)).iter_errors(value))
+
+
+@pytest.mark.parametrize("name", ["audit", "result"])
+def test_the_published_schemas_are_schemas(name):
+    Draft202012Validator.check_schema(schema(name))
+
+
 def test_every_verdict_keeps_the_published_schema(folder, audited):
     files = list(folder.glob("*/audit/*.json"))
     assert len(files) == 7
     for file in files:
-        assert violations(json.loads(file.read_text()), schema("audit")) == []
+        assert violations(json.loads(file.read_text()), "audit") == []
     described = schema("audit")["$defs"]["verdict"]["properties"].keys()
     assert json.loads(audited["small"]["out"])["verdict"].keys() == described
 
@@ -199,7 +208,7 @@ def test_every_row_keeps_the_published_schema(folder, audited):
     lines = [line for file in folder.glob("*/results.jsonl") for line in file.read_text().splitlines()]
     assert len(lines) > 20
     for line in lines:
-        assert violations(json.loads(line), schema("result")) == []
+        assert violations(json.loads(line), "result") == []
     assert schema("result")["properties"]["schema"]["const"] == SCHEMA
 
 
@@ -212,5 +221,5 @@ def test_every_row_keeps_the_published_schema(folder, audited):
 )
 def test_the_schema_refuses_what_is_no_verdict(audited, place, value):
     told = json.loads(audited["small"]["out"])
-    assert violations(told | {"verdict": told["verdict"] | {place: value}}, schema("audit"))
-    assert violations({name: told[name] for name in told if name != "verdict"}, schema("audit"))
+    assert violations(told | {"verdict": told["verdict"] | {place: value}}, "audit")
+    assert violations({name: told[name] for name in told if name != "verdict"}, "audit")
