@@ -5,6 +5,10 @@ class UserError(ValueError):
     """Something the user gave cannot be used; the message names the value and the remedy. Exit code 2."""
 
 
+class ModelChanged(UserError):
+    """An attack changed the model's weights: whatever is measured from here on is of another model. Exit code 2."""
+
+
 class TrainingDiverged(RuntimeError):
     """The loss stopped being a finite number; the message names the epoch, the step and the remedy. Exit code 1."""
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from max_mahalanobis.attacks import apgd, cross_entropy, margin, pgd, square
-from max_mahalanobis.errors import UserError
+from max_mahalanobis.errors import ModelChanged, UserError
 from max_mahalanobis.evaluation import CHECKS, Evidence, Journal, Suite, Thresholds, audit, weights_hash
 from max_mahalanobis.evaluation.probes import facts_about
 from max_mahalanobis.evaluation.trials import planted, under_attack
@@ -392,6 +392,25 @@ def test_plain_pgd_is_not_run_twice_and_a_model_it_fails_on_is_judged_without():
     idle = Suite({"idle": lambda model, x, y, seeds: x})
     rows = small_audit(lambda images: NoBackward.apply(model(images)), (x, y), suites=[idle]).evidence.rows
     assert [row.attack for row in rows] == ["idle"]
+
+
+def weights_of(model):
+    return next(each for each in model.modules() if isinstance(each, nn.Linear)).weight
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize("door", ["suites", "attacks"])
+def test_nothing_is_measured_of_a_model_whose_weights_an_attack_has_changed(door, raises):
+    model, x, y = linear_problem(3, count=20)
+
+    def retrains(model, x, y, *, seeds=None):
+        weights_of(model).data.mul_(2)
+        return x.tolist()["no list has keys"] if raises else x
+
+    own = {"retrains": retrains}
+    given = {"attacks": own} if door == "attacks" else {"suites": Suite(own | dict(SMALL.attacks))}
+    with pytest.raises(ModelChanged, match="retrains changed the model's weights: load the model again"):
+        small_audit(model, (x, y), **given)
 
 
 def test_an_attack_is_left_out_by_its_own_name_and_not_by_the_beginning_of_anothers():

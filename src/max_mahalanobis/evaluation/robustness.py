@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..attacks import undisturbed
-from ..errors import AttackCheated, UserError
+from ..errors import ModelChanged, UserError
 from ..results import AttackResult
 from ..threats import ThreatModel, check_images
 from ..types import Attack, Model, Split, as_pixels
@@ -67,6 +67,7 @@ def evaluate(
     Raises:
         UserError: images, labels or model output that cannot be judged.
         AttackCheated: an attack returned an image outside its threat model.
+        ModelChanged: an attack changed the model's weights.
     """
     split = as_split(split)
     at_least_one(batch_size=batch_size)
@@ -109,9 +110,11 @@ def _rows(judge: Judge, suite: Suite, shared: dict, faster: dict | None) -> Iter
         about = {name: shared[name] for name in shared if name not in _NO_MATTER}
         about |= {} if judge.lost is None else {"watched": True}
         key = key_of(name=name, attack=whole, faster=faster, model=behavior, place=place, **about)
-        outcomes = judge.run(name, attack, attempted, key, place=place if suite.cascade else 0)
-        if weights_hash(judge.model) != shared["weights_hash"]:
-            raise AttackCheated(f"{name} changed the model's weights: load the model again", name)
+        try:
+            outcomes = judge.run(name, attack, attempted, key, place=place if suite.cascade else 0)
+        finally:  # also where the attack raised
+            if weights_hash(judge.model) != shared["weights_hash"]:
+                raise ModelChanged(f"{name} changed the model's weights: load the model again")
         _place(outcomes, judge.split, fooled, size)
         yield AttackResult(
             attack=name,
