@@ -1,6 +1,8 @@
 """Modules that answer as another model does and see to something on the way."""
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from itertools import chain
 
 import torch
@@ -13,15 +15,47 @@ from ..types import Images, Labels, Model
 
 
 class _Around(nn.Module):
-    """A module of another's weights, by which it is known again."""
+    """A module of another's weights, by which it is known again, and with its features."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
+    @property
+    def features(self) -> Callable[[Tensor], Tensor] | None:
+        """The model's own, asked as the model is; None where it has none."""
+        features = getattr(self.model, "features", None)
+        return partial(self._ask, features) if callable(features) else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The model's logits."""
+        return self._ask(self.model, x)
+
     def state_dict(self, *args, **kwargs) -> dict:
         """The model's own."""
         return self.model.state_dict(*args, **kwargs)
+
+    def _ask(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class _Buffers:
+    """All buffers of a model as they are now: the tensors and their values."""
+
+    def __init__(self, model: nn.Module):
+        there = [(module, name, module._buffers[name]) for module in model.modules() for name in module._buffers]
+        self._kept = [(module, name, each, each.clone()) for module, name, each in there if each is not None]
+
+    def have_moved(self) -> bool:
+        """Whether one has other values by now, also in another tensor of its name."""
+        now = [(module._buffers.get(name), values) for module, name, _, values in self._kept]
+        return any(buffer is None or not torch.equal(buffer, values) for buffer, values in now)
+
+    def put_back(self) -> None:
+        """Each is the tensor it was, with its values; one that was registered since stays."""
+        for module, name, buffer, values in self._kept:
+            buffer.data.copy_(values)
+            module._buffers[name] = buffer
 
 
 class Still(_Around):
@@ -30,20 +64,19 @@ class Still(_Around):
     @staticmethod
     def is_needed(model: nn.Module, x: Images) -> bool:
         """Whether buffers change in one forward in evaluation mode; they are put back."""
-        before = [buffer.clone() for buffer in model.buffers()]
-        _answers(model, x)
-        moved = any(not torch.equal(old, new) for old, new in zip(before, model.buffers(), strict=True))
-        for buffer, old in zip(model.buffers(), before, strict=True):
-            buffer.data.copy_(old)
+        for _ in range(2):  # the first may register what the second moves
+            buffers = _Buffers(model)
+            _answers(model, x)
+            moved = buffers.have_moved()
+            buffers.put_back()
         return moved
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The model's logits."""
-        before = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
-        logits = self.model(x)
-        for buffer, old in before:
-            buffer.data.copy_(old)
-        return logits
+    def _ask(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        buffers = _Buffers(self.model)
+        try:
+            return function(x)
+        finally:
+            buffers.put_back()
 
 
 class Cast(_Around):
@@ -63,9 +96,8 @@ class Cast(_Around):
         cast = cls(model, dtype)
         return cast if _answers(cast, x) else model
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The model's logits."""
-        return self.model(x.to(self.dtype))
+    def _ask(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return function(x.to(self.dtype))
 
 
 class Witness(nn.Module):
