@@ -5,6 +5,7 @@ import torch
 from linear import linear_problem
 from torch import nn
 
+from max_mahalanobis.evaluation import evaluate
 from max_mahalanobis.evaluation.trials import planted
 from max_mahalanobis.evaluation.wrappers import Cast, Still
 from max_mahalanobis.threats import Linf
@@ -85,3 +86,22 @@ def test_features_are_found_through_a_wrapper_and_asked_as_the_model_is(wrapped)
 
 def test_a_wrapper_of_a_model_without_features_has_none():
     assert Still(linear_problem(3)[0]).features is None
+
+
+@pytest.mark.parametrize("step", [0.001, 0.3])
+def test_only_what_fools_the_model_itself_counts_as_given_up(step):
+    model, x, y = linear_problem(3, count=6)
+    away = x - step * (model.layer.weight[y]).sign().view_as(x)
+    fools = model(away).argmax(dim=1) != y
+    assert fools.all() if step == 0.3 else not fools.any()
+
+    def fast(model):
+        return lambda images: model(images) if torch.equal(images, x) else -model(x)
+
+    def looks_and_gives_up(model, x, y, *, seeds):
+        model(away)
+        return x
+
+    lost = {}
+    evaluate(model, (x, y), threat=Linf(0.3), suite={"mine": looks_and_gives_up}, faster=fast, lost=lost)
+    assert lost == {"mine": set(fools.nonzero().flatten().tolist())}

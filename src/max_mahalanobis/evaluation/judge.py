@@ -70,30 +70,36 @@ class Judge:
         x, y = self._batch(rows)
         seeds = derive(self.seed, self.split.index[rows]).to(self.device)
         seeds = derive(seeds, place) if place else seeds
-        counter, began = PassCounter(self.fast), time.perf_counter()
-        watched = counter if self.lost is None else Witness(counter, x, y, self.threat)
+        counters, began = [PassCounter(self.fast), PassCounter(self.model)], time.perf_counter()
+        watched = counters[0] if self.lost is None else Witness(counters[0], x, y, self.threat)
         x_adv = attack(watched, x.clone(), y.clone(), seeds=seeds).detach()
-        forwards, backwards = counter.forwards, counter.backwards
         verify(name, x_adv, x, self.threat)
         fooled, finite = self._look(x_adv, y)
-        lost = torch.zeros_like(fooled) if self.lost is None else watched.saw.cpu() & ~fooled
-        if self.fast is not self.model:  # what the faster copy takes for fooled and the model does not is tried again
-            with torch.no_grad():
-                disputed = (is_fooled(self.fast(x_adv), y).cpu() & ~fooled).nonzero().squeeze(1)
-            if len(disputed):
-                lost[disputed] = False
-                counter, there = PassCounter(self.model), disputed.to(x.device)
-                x_adv[there] = attack(counter, x[there], y[there], seeds=seeds[there]).detach()
-                forwards, backwards = forwards + counter.forwards, backwards + counter.backwards
-                verify(name, x_adv[there], x[there], self.threat)
-                fooled[disputed], finite[disputed] = self._look(x_adv[there], y[there])
+        disputed = self._disputed(x_adv, y, fooled)
+        if len(disputed):
+            there = disputed.to(x.device)
+            x_adv[there] = attack(counters[1], x[there], y[there], seeds=seeds[there]).detach()
+            verify(name, x_adv[there], x[there], self.threat)
+            fooled[disputed], finite[disputed] = self._look(x_adv[there], y[there])
         seconds = round(time.perf_counter() - began, 3)
+        lost = rows[self._given_up(watched, y, fooled)]
         size = self.threat.size(x_adv - x).float().cpu()
-        index = self.split.index[rows].tolist()
-        costs = (forwards, backwards, seconds, int((~finite).sum()))
-        return Outcomes(
-            index, fooled.tolist(), size.tolist(), *costs, self._hash(rows), self.split.index[rows[lost]].tolist()
-        )
+        passes = (sum(counter.forwards for counter in counters), sum(counter.backwards for counter in counters))
+        index, lost = (self.split.index[some].tolist() for some in (rows, lost))
+        costs = (*passes, seconds, int((~finite).sum()))
+        return Outcomes(index, fooled.tolist(), size.tolist(), *costs, self._hash(rows), lost)
+
+    def _disputed(self, x_adv: Tensor, y: Tensor, fooled: Tensor) -> Tensor:
+        """Which images the faster copy takes for fooled and the model does not: they are tried again."""
+        if self.fast is self.model:
+            return torch.zeros(0, dtype=torch.long)
+        with torch.no_grad():
+            return (is_fooled(self.fast(x_adv), y).cpu() & ~fooled).nonzero().squeeze(1)
+
+    def _given_up(self, watched: PassCounter | Witness, y: Tensor, fooled: Tensor) -> Tensor:
+        """Per image: the attack saw what fools the model itself, and did not hand it back."""
+        given_up = watched.saw.cpu() & ~fooled if isinstance(watched, Witness) else torch.zeros_like(fooled)
+        return given_up & self._look(watched.first, y)[0] if given_up.any() else given_up
 
     def _hash(self, rows: Tensor) -> str:
         return data_hash(Split(*(each[rows] for each in self.split)))

@@ -101,7 +101,8 @@ class Cast(_Around):
 
 
 class Witness(nn.Module):
-    """Behaves as `model` and remembers which images it was fooled on, within the threat, while an attack looked at it.
+    """Behaves as `model` and keeps of each image the first on which it was fooled, within the threat, while an attack
+    looked at it; the image itself where it was not.
 
     It can tell only while the attack hands in whole batches, image by image in the order of `x`.
     """
@@ -109,13 +110,15 @@ class Witness(nn.Module):
     def __init__(self, model: Model, x: Images, y: Labels, threat: ThreatModel):
         super().__init__()
         self.model, self.x, self.y, self.threat = model, x.clone(), y.clone(), threat
-        self.saw = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        self.first, self.saw = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
     def forward(self, x_adv: Tensor) -> Tensor:
         """The model's logits."""
         logits = self.model(x_adv)
         if x_adv.shape == self.x.shape and x_adv.dtype == self.x.dtype:
-            self.saw |= is_fooled(logits.detach(), self.y) & self.threat.allows(x_adv.detach(), self.x)
+            seen = x_adv.detach()
+            new = is_fooled(logits.detach(), self.y) & self.threat.allows(seen, self.x) & ~self.saw
+            self.first[new], self.saw = seen[new], self.saw | new
         return logits
 
 
