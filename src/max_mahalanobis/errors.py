@@ -13,12 +13,20 @@ class TrainingDiverged(RuntimeError):
     """The loss stopped being a finite number; the message names the epoch, the step and the remedy. Exit code 1."""
 
 
-class AttackCheated(RuntimeError):
-    """The attack of this name handed back images its threat model does not allow. Exit code 1."""
+class AttackFailed(RuntimeError):
+    """The attack of this name left nothing that could be judged. Exit code 1."""
 
     def __init__(self, message: str, attack: str = ""):
         super().__init__(message)
         self.attack = attack
+
+
+class AttackCheated(AttackFailed):
+    """An attack handed back images its threat model does not allow."""
+
+
+class AttackRaised(AttackFailed):
+    """An attack of one's own raised an error, and the model under it did not."""
 
 
 def one_of(what: str, name: str, known) -> None:

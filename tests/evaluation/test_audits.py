@@ -1,6 +1,7 @@
 """Known liars are caught by the right finding; sound models raise no alarm; what is not the model's fault is said."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -284,12 +285,88 @@ def test_a_model_that_moves_its_buffers_is_audited_and_put_back():
 @pytest.mark.slow
 def test_several_suites_of_ones_own_are_told_apart_and_one_without_a_budget_is_refused():
     model, x, y = linear_problem(3, count=30)
-    found = audit(model, (x, y), threat=Linf(0.05), suites=[SMALL, SMALL], trial_images=10)
-    assert {row.suite for row in found.evidence.rows} == {"custom", "custom 2"}
+    mine, auto = replace(SMALL, name="mine"), replace(SMALL, name="auto_fast")
+    found = small_audit(model, (x, y), suites=[SMALL, mine, SMALL, mine, auto, "auto_fast"], attacks=SMALL.attacks)
+    names = ["plain", "custom", "mine", "custom 2", "mine 2", "auto_fast 2", "auto_fast", "own"]
+    assert list(dict.fromkeys(row.suite for row in found.evidence.rows)) == names
     with pytest.raises(UserError, match="suite minimum_norm knows no budget"):
         audit(model, (x, y), threat=Linf(0.05), suites=["minimum_norm"])
     with pytest.raises(UserError, match="an audit needs at least one"):
         audit(model, (x, y), threat=Linf(0.05), suites=[])
+
+
+def test_each_suite_of_ones_own_may_be_an_illusion_and_attacks_beside_them_are_none_of_it():
+    model, x, y = linear_problem(3, count=30)
+    idle, strong = Suite({"idle": lambda model, x, y, seeds: x}), Suite(SMALL.attacks, name="strong")
+    settings = {"threat": Linf(0.3), "suites": [idle, strong], "attacks": {"pgd": partial(pgd, threat=Linf(0.3))}}
+    found = small_audit(model, (x, y), **settings)
+    assert [(each.source, each.points) for each in found.verdict.illusion[:1]] == [("suite custom alone", 100.0)]
+    assert "pgd alone" not in [each.source for each in found.verdict.illusion]
+
+
+def raises(model, x, y, *, seeds=None):
+    return {}[3]
+
+
+def asks_wrongly(model, x, y, *, seeds=None):
+    return model(x[..., 1:])
+
+
+@pytest.mark.parametrize("attack", [raises, asks_wrongly])
+@pytest.mark.parametrize("door", ["suites", "attacks"])
+def test_an_attack_that_raises_is_named_and_left_out_by_whichever_door_it_came(door, attack):
+    model, x, y = linear_problem(3, count=20)
+    given = {"attacks": {"mine": attack}} if door == "attacks" else {"suites": Suite({"mine": attack} | SMALL.attacks)}
+    found = small_audit(model, (x, y), **given)
+    (said,) = found.evidence.raised.values()
+    assert said == "mine raised KeyError: 3" or said.startswith("mine raised RuntimeError: mat1 and mat2 shapes")
+    assert "attack_raised" in checks_of(found)
+    assert not {"broken_rules", "crashes"} & checks_of(found)
+    assert {row.attack for row in found.evidence.rows} == {"pgd-20 cross_entropy", "pgd"}
+    assert found.verdict.number == small_audit(model, (x, y)).verdict.number
+
+
+@pytest.mark.parametrize("door", ["suites", "attacks"])
+def test_a_model_that_fails_under_an_attack_of_ones_own_is_no_fault_of_the_attack(door):
+    model, x, y = linear_problem(3, count=20)
+    x[13, 0, 0, 0] = 0.99
+
+    def crashing(images):
+        if (images[:, 0, 0, 0] >= 1).any():
+            raise RuntimeError("out of order")
+        return model(images)
+
+    y, up = model(x).argmax(dim=1), {"up": lambda model, x, y, seeds: (model((x + 0.05).clamp(0, 1)), x)[1]}
+    given = {"attacks": up, "suites": Suite({"idle": lambda model, x, y, seeds: x})}
+    given = given if door == "attacks" else {"suites": Suite(up)}
+    found = small_audit(crashing, (x, y), batch_size=5, **given)
+    assert not found.evidence.raised
+    assert found.evidence.crashes["10 attacked"] == "images 10 to 14 under attack: RuntimeError: out of order"
+    assert found.verdict.number.total == 15
+
+
+def test_a_suite_of_which_each_attack_fails_somewhere_ends_the_audit_in_one_line():
+    model, x, y = linear_problem(3, count=150)
+
+    def leaves(images):
+        return lambda model, x, y, seeds: x + 0.3 * torch.isin(x[:, :1, :1, :1], images[:, 0, 0, 0])
+
+    mixed, never = Suite({"late": leaves(x[100:]), "early": leaves(x[:100])}), Thresholds(robust=1.0, broken=1.0)
+    with pytest.raises(UserError, match=r"no attack of a suite is left on all images: early left .*; late left "):
+        small_audit(model, (x, y), suites=mixed, threat=Linf(1e-4), thresholds=never, until_decided=True)
+
+
+class Unfeatured(Wrapped):
+    def features(self, x):
+        raise RuntimeError("no features today")
+
+
+def test_what_could_not_be_measured_is_said():
+    model, x, y = linear_problem(3, count=20)
+    found = small_audit(Unfeatured(model, lambda model, x: model(x)), (x, y))
+    said = "images 0 to 9 while adversarial examples were planted: RuntimeError: no features today"
+    assert list(found.evidence.crashes.values()) == [said]
+    assert not found.verdict.complete
 
 
 @pytest.mark.slow
@@ -364,7 +441,7 @@ def test_what_plain_pgd_says_is_known_whatever_suite_is_asked(tmp_path):
     blinded, run = Wrapped(model, lambda model, x: 1e6 * model(x)), {"threat": Linf(0.01), "trial_images": 10}
     found = audit(blinded, (x, y), suites="auto_fast", journal=Journal(tmp_path), **run)
     first = found.evidence.rows[0]
-    assert (first.attack, first.suite, first.attempted) == ("pgd-20 cross_entropy", "auto_fast", first.correct)
+    assert (first.attack, first.suite, first.attempted) == ("pgd-20 cross_entropy", "plain", first.correct)
     assert found.verdict.illusion[0].source == "pgd-20 cross_entropy alone"
     assert "suite auto_fast alone" not in [each.source for each in found.verdict.illusion]
     assert found.to_json()["attacks"][0]["forwards"] == first.forwards > 0

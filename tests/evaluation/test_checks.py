@@ -33,6 +33,7 @@ def names(evidence):
 CASES = {
     "crashes": Evidence([], crashes={"0": "images 0 to 9: RuntimeError"}),
     "broken_rules": Evidence([], broken_rules={"mine": "mine left the ball"}),
+    "attack_raised": Evidence([], raised={"mine": "mine raised KeyError: 3"}),
     "no_gradient": Evidence([], facts={"signs": ["no gradient"]}),
     "zero_gradients": Evidence([], facts={"zero_gradient": {"margin": 0.2}, "images": 100}),
     "downhill": Evidence([], facts={"downhill": 0.5}),

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, count
 
 import torch
 from torch import nn
@@ -15,9 +16,8 @@ from ..statistics import robustness
 from ..threats import ThreatModel
 from ..types import Attack, Images, Mask, Model, Split, as_pixels
 from .checks import Evidence
-from .endurance import Crashed, crash, evaluated, joined, over_the_same_images, sound_images, subset
+from .endurance import Crashed, Mishaps, crash, evaluated, joined, over_the_same_images, sound_images, subset
 from .identity import describe
-from .own_attacks import try_own_attacks
 from .probes import facts_about
 from .robustness import Data, as_split, as_suite, at_least_one
 from .suites import UNLIMITED, Suite
@@ -25,6 +25,7 @@ from .trials import planted, taken, trials_on, under_attack
 from .verdict import Thresholds, Verdict, is_plain_cross_entropy, judge
 from .wrappers import Cast, Still
 
+OWN, PLAIN = "own", "plain"  # what rows call attacks of one's own, and what people quote where no suite has it
 _FIRST = 100  # images, before more are attacked
 
 
@@ -70,15 +71,17 @@ def audit(
     """Robust accuracy of any `images -> logits` function, and whether to believe it.
 
     The suites attack every image; the number is what none of them fools. Where none of them says what 20 steps of PGD
-    on cross-entropy leave, those are run too, as a row of the first suite. Then the evaluation itself is tried, on the
+    on cross-entropy leave, those are run too, as the suite "plain". Then the evaluation itself is tried, on the
     first `trial_images` that are right when clean: slopes measured, one step against many, queries and noise against
     gradients, four times the budget, no limit at all, adversarial examples planted; and longer attacks on as many that
     hold. What trials fool within the budget counts too. Attacks of your own, and of a `Suite` you give, are watched:
     what they found and did not hand back counts as well.
 
     Args:
-        suites: names or `Suite`s; the worst case of each alone may be an illusion. "audit" is `adaptive`, then `auto`.
-        attacks: your own, by name, with their threat bound; those that break the rules are left out and named.
+        suites: names or `Suite`s, each with a name of its own; the worst case of each alone may be an illusion. "audit"
+            is `adaptive`, then `auto`.
+        attacks: your own, by name, with their threat bound; those that break the rules or raise an error are left out
+            and named.
         until_decided: attack 100 images, then twice as many, ..., and stop once an interval that may be looked at after
             every image (`statistics.proportion`, "anytime") shows whether the model is robust, weak or broken.
         source: another model; images made against it are tried on this one (transfer); none otherwise.
@@ -86,7 +89,8 @@ def audit(
         settings: of `evaluate`: batch_size, seed, device, names, faster, journal, progress.
 
     Raises:
-        UserError: images, labels or outputs that cannot be judged; no image is right when clean.
+        UserError: images, labels or outputs that cannot be judged; no image is right when clean; an attack changed the
+            model's weights; of a suite of your own no attack is left.
     """
     suites = _named(suites)
     at_least_one(trial_images=trial_images, batch_size=settings.get("batch_size", 1))
@@ -95,22 +99,23 @@ def audit(
     model = _handled(model, as_pixels(split.images[:2]).to(device))
     facts |= {"moving_buffers": True} if isinstance(model, Still) else {}
     split, crashes = sound_images(model, split, settings)
-    thresholds, broken, lost = thresholds or Thresholds(), {}, {}
-    run = partial(evaluated, model, crashes=crashes, broken=broken, **settings)
-    by_suite, met = _attacked(run, split, suites, threat, thresholds if until_decided else None, lost)
+    thresholds, mishaps, lost = thresholds or Thresholds(), Mishaps(crashes=crashes), {}
+    run = partial(evaluated, model, mishaps=mishaps, **settings)
+    by_suite, met = _attacked(run, split, suites, threat, thresholds if until_decided else None, lost, mishaps)
     facts |= {"attacked": [met, len(split.labels)]} if until_decided else {}
-    own = try_own_attacks(model, split.first(met), attacks or {}, threat, broken, lost, settings)
-    plain = _plain_pgd(run, split.first(met), threat, resolved, name=next(iter(suites)))
+    beside = partial(_beside, run, split.first(met), threat)
+    own = [row for name in attacks or {} for row in beside(Suite({name: attacks[name]}, name=OWN), lost, journal=None)]
+    plain = [] if any(_quotes_cross_entropy(suite) for suite in resolved) else beside(_plain_pgd(threat))
     rows = over_the_same_images([*plain, *(row for some in by_suite.values() for row in some), *own], split)
     correct = _right_when_clean(rows[0])
     split = subset(split, rows[0].index)
     trials = trials_on(run, split, correct, rows, threat, trial_images, source)
     facts |= _given_up(lost, rows)
     few, labels = taken(split, correct, trial_images), set(split.labels.tolist())
-    facts |= _measured(model, few, threat, labels, device, crashes, settings.get("batch_size", 256))
-    evidence = Evidence(rows, trials, facts, broken, crashes)
-    quoted = [(f"suite {name} alone", [row for row in rows[len(plain) :] if row.suite == name]) for name in by_suite]
-    quoted += [(f"{row.attack} alone", [row]) for row in rows if row.attack in (attacks or {})]
+    facts |= _measured(model, few, threat, labels, device, mishaps.crashes, settings.get("batch_size", 256))
+    evidence = Evidence(rows, trials, facts, **vars(mishaps))
+    quoted = [(f"suite {name} alone", [row for row in rows if row.suite == name]) for name in by_suite]
+    quoted += [(f"{row.attack} alone", [row]) for row in rows if row.suite == OWN]
     return Audit(evidence, judge(evidence, quoted=quoted, thresholds=thresholds))
 
 
@@ -120,16 +125,19 @@ def _handled(model: Model, x: Images) -> Model:
     return Still(model) if isinstance(model, nn.Module) and Still.is_needed(model, x) else model
 
 
-def _plain_pgd(
-    run: Callable, split: Split, threat: ThreatModel, suites: Sequence[Suite], *, name: str
+def _beside(
+    run: Callable, split: Split, threat: ThreatModel, suite: Suite, lost: dict[str, set[int]] | None = None, **settings
 ) -> list[AttackResult]:
-    """What people quote, 20 steps of PGD on cross-entropy, unless a suite has it: a row of the suite of this name."""
-    if any(_quotes_cross_entropy(suite) for suite in suites):
-        return []
-    plain = Suite({"pgd-20 cross_entropy": partial(pgd, threat=threat, objective=cross_entropy, steps=20)})
+    """Rows of attacks that nobody waits for: none where the model fails under them on every image."""
     with contextlib.suppress(Crashed):
-        return [replace(row, suite=name) for row in run(split, threat=threat, suite=plain)]
+        return run(split, threat=threat, suite=suite, lost=lost, **settings)
     return []
+
+
+def _plain_pgd(threat: ThreatModel) -> Suite:
+    """What people quote: 20 steps of PGD on cross-entropy."""
+    pgd_20 = partial(pgd, threat=threat, objective=cross_entropy, steps=20)
+    return Suite({"pgd-20 cross_entropy": pgd_20}, name=PLAIN)
 
 
 def _right_when_clean(row: AttackResult) -> Mask:
@@ -169,27 +177,36 @@ def _measured(
 ) -> dict:
     """All facts about images that are right when clean; `labels` are all there are."""
     x, y, facts = as_pixels(split.images).to(device), split.labels.long().to(device), {}
-    for measure in (facts_about, partial(under_attack, labels=labels), planted):
+    measures = {
+        "while it was measured": facts_about,
+        "while its scores under attack were measured": partial(under_attack, labels=labels),
+        "while adversarial examples were planted": planted,
+    }
+    for when, measure in measures.items():
         try:
             facts |= measure(model, x, y, threat, batch_size=batch_size)
         except Exception as error:  # whatever a model, or what reads its numbers, may raise
-            if measure is facts_about:
-                crashes["facts"] = crash(split.index, error, "while it was measured")
+            crashes[when] = crash(split.index, error, when)
     return facts
 
 
 def _named(suites: str | Suite | Sequence[str | Suite]) -> dict[str, str | Suite]:
-    """Suites by name, each name once; what has no budget is refused."""
-    named: dict[str, str | Suite] = {}
-    for suite in [suites] if isinstance(suites, str | Suite) else suites:
+    """Suites by name, each name once: `Suite`s of a name that is taken are numbered. What has no budget is refused."""
+    suites = [suites] if isinstance(suites, str | Suite) else list(suites)
+    if not suites:
+        raise UserError("no suite: an audit needs at least one")
+    taken, named = {OWN, PLAIN, *(suite for suite in suites if isinstance(suite, str))}, {}
+    for suite in suites:
         if isinstance(suite, str) and suite in UNLIMITED:
             raise UserError(f"suite {suite} knows no budget, and an audit is of one: choose audit, auto, adaptive, ...")
-        name = suite if isinstance(suite, str) else "custom"
-        number = sum(other.startswith("custom") for other in named) + 1
-        named[name if isinstance(suite, str) or number == 1 else f"custom {number}"] = suite
-    if not named:
-        raise UserError("no suite: an audit needs at least one")
+        name = suite if isinstance(suite, str) else _untaken(suite.name, taken)
+        taken.add(name)
+        named[name] = suite
     return named
+
+
+def _untaken(name: str, taken: set[str]) -> str:
+    return next(each for each in chain([name], (f"{name} {number}" for number in count(2))) if each not in taken)
 
 
 def _attacked(
@@ -199,6 +216,7 @@ def _attacked(
     threat: ThreatModel,
     until: Thresholds | None,
     lost: dict[str, set[int]],
+    mishaps: Mishaps,
 ) -> tuple[dict[str, list[AttackResult]], int]:
     """Rows by suite, of all images, or of so many that their verdict is decided; and of how many."""
     parts: dict[str, list[list[AttackResult]]] = {name: [] for name in suites}
@@ -209,6 +227,8 @@ def _attacked(
             found = run(part, threat=threat, suite=suite, lost=None if isinstance(suite, str) else lost)
             parts[name].append([replace(row, suite=name) for row in found])
         rows = {name: joined(some, split) for name, some in parts.items()}
+        if not all(rows.values()):
+            raise UserError(f"no attack of a suite is left on all images: {mishaps.of_attacks()}")
         every = [row for some in rows.values() for row in some]
         if end == len(split.labels) or _is_decided(over_the_same_images(every, split), until):
             return rows, end

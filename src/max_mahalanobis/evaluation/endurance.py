@@ -1,7 +1,7 @@
 """Evaluations that go on where a model fails or an attack cheats: what can be had is had, the rest is told."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..attacks import undisturbed
 from ..attacks.manners import look
-from ..errors import AttackCheated, UserError
+from ..errors import AttackFailed, AttackRaised, UserError
 from ..results import AttackResult
 from ..threats import ThreatModel
 from ..types import Model, Split, as_pixels
@@ -23,40 +23,55 @@ class Crashed(UserError):
     """The model failed on every image there was: nothing is left to judge."""
 
 
+@dataclass(frozen=True)
+class Mishaps:
+    """What went wrong, in words: attacks that cheated or raised, by name, and where the model failed."""
+
+    broken_rules: dict[str, str] = field(default_factory=dict)
+    raised: dict[str, str] = field(default_factory=dict)
+    crashes: dict[str, str] = field(default_factory=dict)
+
+    def name(self, error: AttackFailed) -> None:
+        """One more attack is left out."""
+        (self.raised if isinstance(error, AttackRaised) else self.broken_rules)[error.attack] = str(error)
+
+    def of_attacks(self) -> str:
+        """Why attacks were left out."""
+        return "; ".join([*self.broken_rules.values(), *self.raised.values()])
+
+
 def evaluated(
     model: Model,
     split: Split,
     *,
     threat: ThreatModel,
     suite: str | Suite,
-    crashes: dict[str, str],
-    broken: dict[str, str],
+    mishaps: Mishaps,
+    lost: dict[str, set[int]] | None = None,
     **settings,
 ) -> list[AttackResult]:
-    """`evaluate` without attacks that break the rules; where the model fails, without the batches it fails on."""
-    attempt = partial(evaluate, model, threat=threat, suite=suite, **settings)
+    """`evaluate` without attacks that cheat or raise; where the model fails, without the batches it fails on.
+
+    Only attacks that are watched (`lost`) may do either: they are somebody's own.
+    """
+    attempt = partial(evaluate, model, threat=threat, suite=suite, lost=lost, **settings)
     try:
-        return _attempted(attempt, split, crashes, settings.get("batch_size", 256))
-    except AttackCheated as error:
-        kept = _without(suite, error)
-        broken[error.attack] = str(error)
-        (settings.get("lost") or {}).pop(error.attack, None)
-        return evaluated(model, split, threat=threat, suite=kept, crashes=crashes, broken=broken, **settings)
-
-
-def _without(suite: str | Suite, error: AttackCheated) -> Suite:
-    """The suite without the attack that cheated, which is no attack of ours, and not the only one."""
-    left = {} if isinstance(suite, str) else {n: a for n, a in suite.attacks.items() if n != error.attack}
-    if not left:
-        raise error
-    return replace(suite, attacks=left)
+        return _attempted(attempt, split, mishaps.crashes, settings.get("batch_size", 256))
+    except AttackFailed as error:
+        if lost is None:
+            raise
+        mishaps.name(error)
+        lost.pop(error.attack, None)
+        left = {name: attack for name, attack in suite.attacks.items() if name != error.attack}
+    kept = replace(suite, attacks=left)
+    return evaluated(model, split, threat=threat, suite=kept, mishaps=mishaps, lost=lost, **settings) if left else []
 
 
 def _attempted(attempt: Callable, split: Split, crashes: dict[str, str], size: int) -> list[AttackResult]:
     """All images at once; where the model fails on some, batch by batch without them."""
     try:
         return attempt(split)
-    except (UserError, AttackCheated):
+    except (UserError, AttackFailed):
         raise
     except Exception:  # whatever a model may raise
         return _batch_by_batch(attempt, split, crashes, size)
@@ -68,7 +83,7 @@ def _batch_by_batch(attempt: Callable, split: Split, crashes: dict[str, str], si
         part = Split(*(each[rows] for each in split))
         try:
             parts.append(attempt(part))
-        except (UserError, AttackCheated):
+        except (UserError, AttackFailed):
             raise
         except Exception as error:
             crashes[f"{part.index[0].item()} attacked"] = crash(part.index, error, "under attack")
@@ -101,11 +116,16 @@ def crash(index: Tensor, error: Exception, when: str) -> str:
 
 
 def joined(parts: Sequence[list[AttackResult]], split: Split) -> list[AttackResult]:
-    """Rows of parts that were attacked one after the other, as of one; an attack left out of one part is left out."""
+    """Rows of parts that were attacked one after the other, as of one; an attack left out of one part is left out.
+
+    Where that leaves none, there are no rows.
+    """
     if len(parts) == 1:
         return parts[0]
     kept = set.intersection(*({row.attack for row in rows} for rows in parts))
     parts = [[row for row in rows if row.attack in kept] for rows in parts]
+    if not kept:
+        return []
     there = subset(split, [image for rows in parts for image in rows[0].index])
     seconds = [sum(row.seconds for row in rows) for rows in zip(*parts, strict=True)]
     return [replace(row, seconds=spent) for row, spent in zip(merge(parts, there), seconds, strict=True)]

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..attacks import is_fooled, undisturbed
 from ..attacks.manners import logits_of
 from ..draws import derive
-from ..errors import AttackCheated, UserError
+from ..errors import AttackCheated, AttackRaised, UserError
 from ..threats import ThreatModel
 from ..types import Attack, Model, Split, as_pixels
 from .identity import data_hash
@@ -72,7 +72,7 @@ class Judge:
         seeds = derive(seeds, place) if place else seeds
         counters, began = [PassCounter(self.fast), PassCounter(self.model)], time.perf_counter()
         watched = counters[0] if self.lost is None else Witness(counters[0], x, y, self.threat)
-        x_adv = attack(watched, x.clone(), y.clone(), seeds=seeds).detach()
+        x_adv = _made(name, attack, watched, x.clone(), y.clone(), seeds)
         verify(name, x_adv, x, self.threat)
         fooled, finite = self._look(x_adv, y)
         disputed = self._disputed(x_adv, y, fooled)
@@ -124,6 +124,18 @@ class Judge:
         if y.min() < 0 or y.max() >= logits.shape[1]:
             raise UserError(f"labels reach from {y.min()} to {y.max()}, but the model has {logits.shape[1]} classes")
         return is_fooled(logits, y).cpu(), torch.isfinite(logits).all(dim=1).cpu()
+
+
+def _made(name: str, attack: Attack, model: PassCounter | Witness, x: Tensor, y: Tensor, seeds: Tensor) -> Tensor:
+    """What the attack hands back; what it raises and the model did not is its own, where it is watched."""
+    try:
+        return attack(model, x, y, seeds=seeds).detach()
+    except UserError:
+        raise
+    except Exception as error:  # whatever somebody's attack, or the model under it, may raise
+        if not isinstance(model, Witness) or error is model.raised:
+            raise
+        raise AttackRaised(f"{name} raised {type(error).__name__}: {error}", name) from error
 
 
 def verify(name: str, x_adv: Tensor, x: Tensor, threat: ThreatModel) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from ..errors import AttackCheated, UserError
+from ..errors import AttackFailed, UserError
 from ..results import AttackResult
 from ..types import Split
 from .identity import data_hash
@@ -30,7 +30,7 @@ def evaluate_shared(evaluation: Evaluation, split: Split) -> list[AttackResult]:
     part = share_of(split, rank, world_size)
     try:
         mine = evaluation(part) if len(part.labels) else []
-    except (UserError, AttackCheated) as error:  # told to all: nobody waits for a process that left
+    except (UserError, AttackFailed) as error:  # told to all: nobody waits for a process that left
         mine = error
     gathered: list = [None] * world_size
     torch.distributed.all_gather_object(gathered, mine)

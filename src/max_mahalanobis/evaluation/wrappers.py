@@ -110,11 +110,17 @@ class Witness(nn.Module):
     def __init__(self, model: Model, x: Images, y: Labels, threat: ThreatModel):
         super().__init__()
         self.model, self.x, self.y, self.threat = model, x.clone(), y.clone(), threat
+        self.raised: Exception | None = None  # by the model, of images as it may be asked for
         self.first, self.saw = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
     def forward(self, x_adv: Tensor) -> Tensor:
         """The model's logits."""
-        logits = self.model(x_adv)
+        try:
+            logits = self.model(x_adv)
+        except Exception as error:  # whatever a model may raise
+            if x_adv.shape[1:] == self.x.shape[1:] and x_adv.dtype == self.x.dtype:
+                self.raised = error
+            raise
         if x_adv.shape == self.x.shape and x_adv.dtype == self.x.dtype:
             seen = x_adv.detach()
             new = is_fooled(logits.detach(), self.y) & self.threat.allows(seen, self.x) & ~self.saw

@@ -1,6 +1,7 @@
 """Signs that a robust accuracy is too good: each check is a pure function from recorded evidence to a finding."""
 
 from .attacks import (
+    attack_raised,
     black_box,
     broken_rules,
     crashes,
@@ -33,6 +34,7 @@ CHECKS: dict[str, Check] = {
     for check in (
         crashes,
         broken_rules,
+        attack_raised,
         no_gradient,
         zero_gradients,
         downhill,

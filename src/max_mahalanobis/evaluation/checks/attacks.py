@@ -139,6 +139,19 @@ def broken_rules(evidence: Evidence) -> Finding | None:
     )
 
 
+def attack_raised(evidence: Evidence) -> Finding | None:
+    """An attack raised an error where the model did not."""
+    if not evidence.raised:
+        return None
+    return Finding(
+        "attack_raised",
+        "doubt",
+        "; ".join(evidence.raised.values()),
+        "such an attack is left out, and what it would have fooled is not known",
+        "mend the attack, or leave it out",
+    )
+
+
 def crashes(evidence: Evidence) -> Finding | None:
     """The model failed on some images."""
     if not evidence.crashes:

@@ -14,13 +14,15 @@ class Evidence:
 
     `rows` are attacks within the threat on all images: the verdict's. `trials` are attacks that test the evaluation
     itself, by what they try, each on some images and some with other budgets. `facts` is what was measured of the model
-    (see `probes`), `broken_rules` what attacks did that no threat model allows, `crashes` where the model failed.
+    (see `probes`), `broken_rules` what attacks did that no threat model allows, `raised` errors of attacks, `crashes`
+    where the model failed.
     """
 
     rows: Sequence[AttackResult]
     trials: Mapping[str, AttackResult] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     broken_rules: Mapping[str, str] = field(default_factory=dict)
+    raised: Mapping[str, str] = field(default_factory=dict)
     crashes: Mapping[str, str] = field(default_factory=dict)
 
     @property
