@@ -145,6 +145,15 @@ def test_targeted_attacks_win_only_what_every_untargeted_one_of_their_suite_gave
     assert "aimed fooled 5 of 100" in CHECKS["targeted_wins"](Evidence([weak, behind])).seen
 
 
+def test_what_fell_to_the_untargeted_beginning_of_a_mixed_attack_is_not_credited_to_its_targets():
+    weak, aimed = row(falls(10), attack="mim-50"), row(falls(50), attack="aimed", targeted="every wrong class")
+    mixed = row(falls(50), attack="mixed", targeted="the 3 nearest", first={}, composed=["every_target", "where_close"])
+    assert CHECKS["targeted_wins"](Evidence([weak, mixed])) is None
+    assert CHECKS["targeted_wins"](Evidence([weak, mixed, aimed])) is None
+    assert CHECKS["targeted_wins"](Evidence([mixed, replace(aimed, fooled=falls(90))])) is None
+    assert "aimed fooled 40 of 100" in CHECKS["targeted_wins"](Evidence([weak, aimed, mixed])).seen
+
+
 def test_doubts_come_first():
     evidence = Evidence([row(falls(10, 90))], facts={"selected_on": "test"})
     assert names(evidence) == ["chosen_on_test", "few_images"]

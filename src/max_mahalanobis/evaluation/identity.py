@@ -52,7 +52,8 @@ def describe(attack: Attack, *, leave_out: Sequence[str] = _ABOUT_THE_CALL) -> d
     """All settings of an attack as plain values: the function's name, its defaults, and what `partial` has bound.
 
     An attack made of one other is described by the settings of both and says so under `composed`, from the inside out;
-    one made of several lists them under `parts`.
+    where a setting of one name has two values, that of the outer stands there and the inner attack under `inner`. One
+    made of several lists them under `parts`.
     """
     if not isinstance(attack, partial):
         return {"attack": _name(attack)}
@@ -64,7 +65,9 @@ def describe(attack: Attack, *, leave_out: Sequence[str] = _ABOUT_THE_CALL) -> d
         parts = [describe(part, leave_out=leave_out) for part in attack.args[0]]
         return {"attack": _name(attack.func), "parts": parts} | own
     inner = describe(attack.args[0], leave_out=leave_out)
-    return inner | own | _targets(attack) | {"composed": [*inner.get("composed", []), _name(attack.func)]}
+    own |= _targets(attack)
+    hidden = {"inner": inner} if any(name in inner and inner[name] != own[name] for name in own) else {}
+    return inner | own | hidden | {"composed": [*inner.get("composed", []), _name(attack.func)]}
 
 
 def _targets(attack: partial) -> dict:

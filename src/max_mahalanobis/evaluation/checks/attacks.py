@@ -191,16 +191,20 @@ def objectives_disagree(evidence: Evidence) -> Finding | None:
 
 def targeted_wins(evidence: Evidence) -> Finding | None:
     """Aiming at single classes fells much that untargeted attacks left."""
-    given_up: dict[str, list[bool]] = {}  # by suite: images that untargeted attacks so far met in vain
+    before: dict[str, list[bool]] = {}  # by suite: images fooled so far, but for those that fell to targeted attacks
+    unaimed: set[str] = set()  # suites that had an untargeted attack
     fallen, which, total = 0, "", 0
     for row in evidence.rows:
-        if "targeted" in row.settings:
-            if row.suite in given_up:
-                fallen, which = max((fallen, which), (_both(broke(row), given_up[row.suite]), row.attack))
-        else:
-            before = given_up.get(row.suite, [True] * row.num_images)
-            given_up[row.suite] = [left and not now for left, now in zip(before, broke(row), strict=True)]
-        total = row.num_images
+        so_far, total = before.setdefault(row.suite, [False] * row.num_images), row.num_images
+        is_mixed = "where_close" in row.settings.get(
+            "composed", ()
+        )  # its first attack and its long one aim differently
+        if is_mixed or "targeted" not in row.settings:
+            before[row.suite] = [old or new for old, new in zip(so_far, broke(row), strict=True)]
+            unaimed |= set() if is_mixed else {row.suite}
+        elif row.suite in unaimed:
+            given_up = [not fooled for fooled in so_far]
+            fallen, which = max((fallen, which), (_both(broke(row), given_up), row.attack))
     if not fallen or fallen < _REAL * total:
         return None
     return Finding(
