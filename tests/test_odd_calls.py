@@ -1,10 +1,25 @@
 """Attacks that are called in a way that cannot work say so in one line, and do not pretend to have worked."""
 
+from functools import partial
+
 import pytest
 import torch
 from linear import linear_problem
 
-from max_mahalanobis.attacks import cross_entropy, cw_l2, ead, fgsm, margin, own_distance, pgd
+from max_mahalanobis.attacks import (
+    cross_entropy,
+    cw_l2,
+    ead,
+    every_target,
+    fgsm,
+    margin,
+    nearest_targets,
+    own_distance,
+    pgd,
+    random_search,
+    spsa,
+    square,
+)
 from max_mahalanobis.attacks.manners import slope
 from max_mahalanobis.errors import UserError
 from max_mahalanobis.threats import L1, L2, Linf
@@ -41,7 +56,7 @@ def test_equal_logits_are_no_fault_of_the_margin(attack, threat):
 
 
 @pytest.mark.parametrize("objective", [cross_entropy, margin])
-@pytest.mark.parametrize("attack", [pgd, fgsm])
+@pytest.mark.parametrize("attack", [pgd, fgsm, square, spsa, random_search])
 def test_targets_that_are_no_classes_are_named(attack, objective):
     model, x, y = linear_problem(3)
     for targets, says in (
@@ -55,8 +70,30 @@ def test_targets_that_are_no_classes_are_named(attack, objective):
 def test_an_objective_by_name_is_refused_with_the_remedy():
     model, x, y = linear_problem(3)
     named = "margin"
-    with pytest.raises(UserError, match="objective=margin, from max_mahalanobis.attacks"):
+    says = "objective=margin, from max_mahalanobis.attacks"
+    with pytest.raises(UserError, match=says):
         slope(model, x, lambda logits: named(logits, y, None))  # an attack's own door has the tests' type checks
+    for attack, threat in [*SEARCHES, (square, Linf(0.1)), (spsa, Linf(0.1)), (random_search, Linf(0.1))]:
+        with pytest.raises(UserError, match=says):
+            attack(model, x, y, threat=threat, objective=lambda *call: named(*call))
+
+
+@pytest.mark.parametrize(("attack", "threat"), SEARCHES)
+@pytest.mark.parametrize("of", ["labels", "targets"])
+def test_classes_that_a_search_cannot_be_about_are_named(attack, threat, of):
+    model, x, y = linear_problem(3)
+    wrong = torch.full_like(y, 7)
+    call = {"y": wrong} if of == "labels" else {"y": y, "targets": wrong}
+    with pytest.raises(UserError, match="classes of the model, 0 to 2"):
+        attack(model, x, threat=threat, **call, **FEW)
+
+
+@pytest.mark.parametrize("made", [every_target, partial(nearest_targets, scout=partial(pgd, threat=Linf(0.1)))])
+def test_labels_that_leave_no_other_class_to_aim_at_are_named(made):
+    model, x, y = linear_problem(3)
+    for wrong in (7, -1):
+        with pytest.raises(UserError, match="classes of the model, 0 to 2"):
+            made(partial(pgd, threat=Linf(0.1)), model, x, torch.full_like(y, wrong))
 
 
 def test_what_an_objective_of_the_users_raises_stays_as_it_is():

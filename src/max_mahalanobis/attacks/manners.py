@@ -48,10 +48,8 @@ def slope(model: Model, x: Tensor, score: Callable[[Tensor], Tensor]) -> tuple[T
     x = x.detach().requires_grad_(True)
     with torch.enable_grad():
         logits = logits_of(model, x).to(x.dtype)
-        try:
+        with explained(logits):
             scores = score(logits)
-        except (IndexError, RuntimeError, TypeError) as error:
-            raise _explained(error, logits.shape[-1]) from error
         total = scores.sum()
     if not total.requires_grad:
         return logits, scores, torch.zeros_like(x)
@@ -94,13 +92,19 @@ def check_call(model: Model, x: Tensor, y: Tensor, targets: Tensor | None, seeds
         raise UserError(f"targets must differ from the labels, image {int((targets == y).nonzero()[0])} has both equal")
 
 
-def _explained(error: Exception, num_classes: int) -> Exception:
-    """What torch or Python said of an objective, in words of the call where the call is at fault."""
-    if "out of bounds" in str(error):
-        return UserError(f"labels and targets must be classes of the model, 0 to {num_classes - 1}")
-    if "'str' object is not callable" in str(error):
-        return UserError("an objective is a function, not its name: objective=margin, from max_mahalanobis.attacks")
-    return error
+@contextmanager
+def explained(logits: Tensor) -> Iterator[None]:
+    """Within: what torch or Python says of an objective, labels or targets comes in words of the call, if at fault."""
+    try:
+        yield
+    except (IndexError, RuntimeError, TypeError) as error:
+        if "out of bounds" in str(error) or "Class values must be" in str(error):
+            classes = f"classes of the model, 0 to {logits.shape[-1] - 1}"
+            raise UserError(f"labels and targets must be {classes}") from error
+        if "'str' object is not callable" in str(error):
+            remedy = "objective=margin, from max_mahalanobis.attacks"
+            raise UserError(f"an objective is a function, not its name: {remedy}") from error
+        raise
 
 
 def _running_statistics(model: nn.Module) -> Iterator[Tensor]:

@@ -12,7 +12,7 @@ from ..draws import derive, uniform
 from ..errors import UserError
 from ..threats import ThreatModel
 from ..types import Attack, Model
-from .manners import check_call, is_fooled, look, undisturbed
+from .manners import check_call, explained, is_fooled, look, undisturbed
 
 _TARGET_STREAM = 7919
 _SMALL_BATCH = 2**18  # numbers in the images of a batch that no machine minds: 334 of MNIST, 85 of CIFAR-10
@@ -129,7 +129,9 @@ def _likeliest(
         return y[:, None]
     with undisturbed(model):
         clean = torch.nan_to_num(look(model, x), nan=-torch.inf)
-    others = clean.scatter(1, y.long()[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
+    with explained(clean):
+        unlike = clean.scatter(1, y.long()[:, None], -torch.inf)
+    others = unlike.argsort(dim=1, descending=True, stable=True)
     others = others[others != y[:, None]].view(len(x), -1)
     return others if top is None else others[:, :top]
 

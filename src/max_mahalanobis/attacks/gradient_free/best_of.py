@@ -8,7 +8,7 @@ from torch import Tensor
 from ...draws import derive
 from ...threats import ThreatModel
 from ...types import Model, Objective
-from ..manners import check_call, is_fooled, look, undisturbed
+from ..manners import check_call, explained, is_fooled, look, undisturbed
 from ..standing import Standing
 
 
@@ -43,7 +43,8 @@ def best_of(
             x_adv = candidate(at.x, derive(at.seeds, number), number)
             x_adv = torch.where(threat.allows(x_adv, at.x).view(-1, 1, 1, 1), x_adv, at.x)
             logits = look(model, x_adv)
-            fooled, score = is_fooled(logits, at.y), objective(logits, at.y, at.targets)
+            with explained(logits):
+                fooled, score = is_fooled(logits, at.y), objective(logits, at.y, at.targets)
             better = (fooled & ~at.fooled) | ((fooled == at.fooled) & (score > at.score))
             at.improve(better, x_adv)
             at.fooled, at.score = fooled | at.fooled, torch.where(better, score, at.score)

@@ -7,7 +7,7 @@ from ...draws import derive
 from ...errors import UserError
 from ...threats import ThreatModel
 from ...types import Model, Objective
-from ..manners import check_call, is_fooled, look, undisturbed
+from ..manners import check_call, explained, is_fooled, look, undisturbed
 from ..objectives import margin
 from ..standing import Standing
 
@@ -86,7 +86,9 @@ def _measured(
         middle, away = at.x_adv.flatten(1)[:, None], delta * signs
         points = torch.stack([middle + away, middle - away]).view(-1, *at.x.shape[1:])
         y, targets = (None if rows is None else rows.repeat_interleave(count).repeat(2) for rows in (at.y, at.targets))
-        above, below = objective(look(model, points), y, targets).view(2, len(at), count)
+        logits = look(model, points)
+        with explained(logits):
+            above, below = objective(logits, y, targets).view(2, len(at), count)
         slopes = torch.nan_to_num((above - below) / (2 * delta), nan=0.0, posinf=0.0, neginf=0.0)
         total += torch.einsum("bs,bsp->bp", slopes, signs)
     return total.view_as(at.x) / samples

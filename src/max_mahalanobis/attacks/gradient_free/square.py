@@ -12,7 +12,7 @@ from ...draws import derive, uniform
 from ...errors import UserError
 from ...threats import L1, L2, Linf, ThreatModel
 from ...types import Attack, Mask, Model, Objective
-from ..manners import check_call, is_fooled, look, undisturbed
+from ..manners import check_call, explained, is_fooled, look, undisturbed
 from ..objectives import margin
 from ..standing import Standing
 
@@ -104,7 +104,8 @@ def _climb(
     else:
         at.x_adv = start(model, at.x, at.y, targets=at.targets, seeds=derive(at.own, -1)).clone().contiguous()
     logits = look(model, at.x_adv)
-    at.fooled, at.score = is_fooled(logits, at.y), objective(logits, at.y, at.targets)
+    with explained(logits):
+        at.fooled, at.score = is_fooled(logits, at.y), objective(logits, at.y, at.targets)
     at.left = torch.full_like(at.y, queries - 1)
     for side, first, count in _plan(queries - 1, area, *at.x.shape[2:], form.smallest):
         offsets, pattern = _offsets(at.x, side), form.pattern(at.x, side)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from ...types import Objective
-from ..manners import is_fooled
+from ..manners import explained, is_fooled
 from ..standing import Standing
 
 
@@ -31,8 +31,9 @@ def check_signs(objective: Objective, logits: Tensor, y: Tensor, targets: Tensor
     It is asked about logits made up here, whose true class leads by 1, low and high: a model's own may be so large that
     a cross-entropy of 1e-40 is a 0 in float32, and equal logits of a tie are no fault of any objective.
     """
-    right = torch.nn.functional.one_hot(y, logits.shape[1]).to(logits.dtype)
-    lead = torch.stack([objective(right + level, y, targets) for level in (-10, 10)])
+    with explained(logits):
+        right = torch.nn.functional.one_hot(y, logits.shape[1]).to(logits.dtype)
+        lead = torch.stack([objective(right + level, y, targets) for level in (-10, 10)])
     if len(y) and bool((lead >= 0).any()):
         remedy = "take one that changes sign where the model errs, as margin, dlr, un_2, tar_2 do"
         raise UserError(f"the objective is {lead.max().item():.4g} on logits that are right: {remedy}")
