@@ -96,7 +96,7 @@ def adaptive(threat: ThreatModel) -> Suite:
     attacks = _pgd_under(("cross_entropy",), threat, steps=20)
     attacks |= _apgd_under(("margin",), threat, steps=20)
     attacks |= _apgd_under(("nearest_other", "own_distance", "rescaled_cross_entropy"), threat, steps=5)
-    return Suite(attacks | _longer_where_close(threat), cascade=True)
+    return Suite(attacks | _longer_where_close(threat, climbs=2, searches=3), cascade=True)
 
 
 def auto(threat: ThreatModel) -> Suite:
@@ -118,7 +118,8 @@ def auto(threat: ThreatModel) -> Suite:
 
 def auto_fast(threat: ThreatModel) -> Suite:
     """The verdict of `auto` for about a tenth of its passes: a short APGD, long attacks on what it brought close."""
-    return Suite(_apgd_under(("margin",), threat, steps=20) | _longer_where_close(threat), cascade=True)
+    attacks = _apgd_under(("margin",), threat, steps=20)
+    return Suite(attacks | _longer_where_close(threat, climbs=1, searches=2), cascade=True)
 
 
 def audit(threat: ThreatModel) -> Suite:
@@ -220,10 +221,11 @@ def _apgd_under(names: Iterable[str], threat: ThreatModel, *, steps: int) -> dic
     }
 
 
-def _longer_where_close(threat: ThreatModel) -> dict[str, Attack]:
-    """Long APGD toward the nearest wrong classes, and Square from where APGD ended: at length where an image is close.
+def _longer_where_close(threat: ThreatModel, *, climbs: int, searches: int) -> dict[str, Attack]:
+    """Long APGD toward near wrong classes, `climbs` times, and `searches` by long Square where an image is close.
 
-    Square that goes on from APGD is, on networks that mask gradients, stronger than either alone; every image meets it.
+    Square goes on from where APGD ended, on networks that mask gradients stronger than either alone; every image meets
+    a short one.
     """
 
     def climb(objective: Objective, steps: int, **settings: int) -> Attack:
@@ -232,11 +234,11 @@ def _longer_where_close(threat: ThreatModel) -> dict[str, Attack]:
     def squares(steps: int, **settings: int) -> Attack:
         return partial(square, threat=threat, start=climb(cross_entropy, steps), area=0.05, ahead=4, **settings)
 
-    targeted = partial(nearest_targets, climb(dlr, 100, restarts=2), scout=climb(dlr, 12), top=3)
+    targeted = partial(nearest_targets, climb(dlr, 100, restarts=climbs), scout=climb(dlr, 12), top=3)
     return {
         "apgd-100 dlr, 3 nearest targets, where close": partial(where_close, targeted, first=climb(margin, 20)),
         "apgd-40 cross_entropy, square-320, longer where close": partial(
-            where_close, squares(100, queries=1000, restarts=3), first=squares(40, queries=320)
+            where_close, squares(100, queries=1000, restarts=searches), first=squares(40, queries=320)
         ),
     }
 
