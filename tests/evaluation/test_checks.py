@@ -120,7 +120,7 @@ def test_cross_entropy_is_its_strongest_attack_of_many_steps_beside_what_any_att
     aimed = row(falls(55), attack="aimed", objective="cross_entropy", steps=50, targeted="one random wrong class")
     others = [row(at(*range(40, 60)), attack="two thirds"), row(at(*range(54, 60)), attack="a third")]
     finding = CHECKS["objectives_disagree"](Evidence([fgsm, short, aimed, strong, *others]))
-    assert finding.seen.startswith("pgd-50 leaves 50 of 100 (50 %); 10 of 100 (10 %) of all images")
+    assert finding.seen.startswith("under pgd-50 50 of 100 (50 %) hold; 10 of these fall")
     assert finding.seen.endswith("fall to others, 10 of them to two thirds")
     before = CHECKS["objectives_disagree"](Evidence([*others[::-1], strong]))
     assert before.seen == finding.seen

@@ -181,8 +181,8 @@ def objectives_disagree(evidence: Evidence) -> Finding | None:
     return Finding(
         "objectives_disagree",
         "note",
-        f"{first.attack} leaves {share(first.num_robust, first.num_images)}; {share(count, first.num_images)} of all "
-        f"images hold under it and fall to others, {most} of them to {breaker}",
+        f"under {first.attack} {share(first.num_robust, first.num_images)} hold; {count} of these fall to others, "
+        f"{most} of them to {breaker}",
         "cross-entropy depends on the scale of the logits, the number must not",
         "never quote an accuracy under cross-entropy alone for this model",
         f"{CROCE}; {TRAMER}",

@@ -83,7 +83,8 @@ def detection_sentences(facts: dict) -> list[Sentence]:
 
 def _told(finding: dict) -> Sentence:
     source = f" ({finding['reference']})" if finding["reference"] else ""
-    seen = f"{finding['seen'][:1].upper()}{finding['seen'][1:]}"
+    seen = finding["seen"]
+    seen = f"{seen[:1].upper()}{seen[1:]}" if seen.split()[0].isalpha() else seen  # names of attacks stay as they are
     return Sentence(
         f"{seen}. Why it matters: {finding['why']}. Next: {finding['remedy']}.{source}", finding["weight"] == "doubt"
     )
