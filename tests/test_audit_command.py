@@ -1,5 +1,6 @@
 """`mmc audit` as users run it: killed and continued, twice at once, on anybody's model."""
 
+import contextlib
 import json
 import random
 import signal
@@ -44,8 +45,14 @@ def started(folder, out):
 
 
 def chunks(folder, out):
-    """Every chunk on disk: which attack, which images; of a line being written nothing."""
-    lines = [line for file in (folder / out / "audit").glob("*.jsonl") for line in file.read_text().split("\n")[:-1]]
+    """Every chunk on disk: which attack, which images; twice where it was run twice, as the seconds differ.
+
+    Of a line being written nothing; a line that is being taken over by another process counts once.
+    """
+    lines: dict[str, None] = {}
+    for file in (folder / out / "audit").glob("*.jsonl"):
+        with contextlib.suppress(FileNotFoundError):  # taken over just now
+            lines |= dict.fromkeys(file.read_text().split("\n")[:-1])
     return [(key, tuple(index)) for key, index, *_ in map(json.loads, lines)]
 
 
