@@ -73,12 +73,11 @@ def evaluate(
     at_least_one(batch_size=batch_size)
     if journal is not None and not isinstance(model, nn.Module):
         raise UserError("a journal needs a model with weights to know it again: leave journal out for a function")
-    suite_name = suite if isinstance(suite, str) else getattr(suite, "name", "custom")
-    suite = as_suite(suite, threat, split)
+    asked, suite = suite, as_suite(suite, threat, split)
     threat = suite.threat or threat
     shared = {"run": "", "data": "", "split": "test"} | dict(names or {})
     shared |= {
-        "suite": suite_name,
+        "suite": asked if isinstance(asked, str) else suite.name,
         "data_hash": data_hash(split),
         "weights_hash": weights_hash(model),
         "threat": threat.name,
