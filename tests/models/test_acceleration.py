@@ -344,3 +344,88 @@ def test_compiled_once_for_batches_of_all_sizes_and_equal_to_the_model(flow):
             torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-4)
         assert logits_and_gradient(fast, x)[1].is_contiguous()
     assert counters["stats"]["unique_graphs"] == 2
+
+
+class Chain(nn.Module):
+    """Layers one after the other; `used` are looked at again at the end."""
+
+    def __init__(self, *layers: nn.Module, used: tuple[int, ...] = ()):
+        super().__init__()
+        self.layers, self.used = nn.ModuleList(layers), used
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = []
+        for layer in self.layers:
+            x = layer(x)
+            seen.append(x)
+        return x + sum(seen[place].flatten(1).mean(dim=1, keepdim=True) for place in self.used)
+
+
+def flat_chain(*, used: tuple[int, ...] = (), flatten: nn.Module | None = None) -> Chain:
+    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), flatten or nn.Flatten(), nn.Linear(4 * 9, 5), nn.ReLU()
+    return Chain(*layers, used=used).double().eval()
+
+
+@pytest.mark.parametrize("used", [(), (0,), (1,), (2,), (3,), (4,), (0, 4)])
+def test_a_relu_overwrites_and_a_flattening_falls_away_where_nobody_else_looks(used):
+    model = flat_chain(used=used)
+    copied = folded(model)
+    layers = copied.network.layers
+    assert [layers[place].inplace for place in (1, 5)] == [0 not in used, 4 not in used]
+    assert isinstance(layers[3], nn.Flatten) == (3 in used)
+    assert_same(copied, model, images(), **EXACT)
+
+
+def test_a_relu_overwrites_a_sum_and_not_what_was_added_to_something_else():
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.relu, self.second, self.last = nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1), nn.ReLU()
+
+        def forward(self, x):
+            x = self.first(x)
+            return self.last(self.second(self.relu(x)) + x).flatten(1)
+
+    model = Residual().double()
+    copied = folded(model)
+    assert (copied.network.relu.inplace, copied.network.last.inplace) == (False, True)
+    assert_same(copied, model, images(), **EXACT)
+
+
+@pytest.mark.parametrize("hooked", ["relu", "convolution"])
+def test_what_a_hook_sees_is_not_overwritten(hooked):
+    model, seen = flat_chain(), []
+    model.layers[hooked == "relu"].register_forward_hook(lambda *call: seen.append(call[-1]))
+    copied = folded(model)
+    assert not copied.network.layers[1].inplace
+    assert_same(copied, model, images(), **EXACT)
+
+
+def test_a_partial_flattening_is_left_as_it_is():
+    model = flat_chain(flatten=nn.Flatten(2))
+    model.layers[4] = nn.Linear(9, 5).double()
+    assert_same(folded(model), model, images(), **EXACT)
+
+
+def test_a_flattened_layer_takes_over_new_weights():
+    model = flat_chain()
+    copied = folded(model)
+    copied(images())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    copied.refresh(model)
+    assert_same(copied, model, images(), **EXACT)
+
+
+@pytest.mark.parametrize("count", [64, 65, 200])
+def test_a_large_batch_is_divided_on_a_cpu_and_nobody_sees_it(count, monkeypatch):
+    monkeypatch.setattr("max_mahalanobis.models.acceleration._AT_ONCE", 1)
+    model, sizes = flat_chain(), []
+    model.layers[4].register_forward_hook(lambda layer, given, made: sizes.append(len(made)))
+    copied = folded(model)
+    assert_same(copied, model, images(count), **EXACT)
+    assert sizes[: -(-count // 64)] == {64: [64], 65: [33, 32], 200: [50] * 4}[count]
+    with torch.no_grad():
+        torch.testing.assert_close(copied(images(count)), model(images(count)), **EXACT)
+    assert copied(images(0)).shape == (0, 5)

@@ -1,27 +1,26 @@
 """A copy of a model made to be attacked: the same logits and input gradients in less time."""
 
 import copy
-import inspect
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from itertools import chain
 
 import torch
-from torch import Tensor, fx, nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..errors import UserError, one_of
-from ..heads import Head
 from ..types import Model
 from .compilation import Compiled, check_compiler
+from .simplification import Simplifications, simplifications
 from .thin_convolution import ThinConvolution
 
 PRECISIONS = ("32-true", "bf16-mixed")  # lightning-fabric's names
 
-_ABSORBED_BY = {nn.BatchNorm2d: nn.Conv2d, nn.BatchNorm1d: nn.Linear}
+_AT_ONCE = 2**16  # numbers in the images that one thread takes at once on a CPU: more leave its cache
+_FEW = 64  # images are no batch to divide
 
 
 def accelerated(model: Model, *, compile: bool = False, precision: str = "32-true", fold: bool = True) -> Model:
@@ -62,8 +61,11 @@ def folded(model: nn.Module, *, compile: bool = False) -> "FrozenCopy":
 
     - A BatchNorm right behind a convolution or a linear layer goes into that layer's weights: exact in evaluation
       mode. It stays where the layer's output, the layer or its weights have another use, or a hook.
-    - Tensors are in channels_last; in the usual layout where the model's code depends on it (`view`).
-    - On a CPU, `ThinConvolution` takes the input gradient of convolutions of few channels.
+    - Tensors are in channels_last; in the usual layout where the model's code depends on it (`view`). A linear layer
+      behind a flattening reads them as they lie.
+    - A ReLU overwrites what it is given where nobody else needs it.
+    - On a CPU, `ThinConvolution` takes the input gradient of convolutions of few channels, and large batches are
+      divided into some that fit into the caches.
 
     Logits agree to rounding. The copy remembers what was folded (`FrozenCopy.pairs`) and takes over changed weights
     in a few milliseconds (`FrozenCopy.refresh`). `compile` as in `accelerated`.
@@ -81,15 +83,13 @@ class FrozenCopy(nn.Module):
     def __init__(self, model: nn.Module, *, fold: bool = True, compile: bool = False):
         super().__init__()
         self.network = _copied(model).eval().requires_grad_(False)
-        self.pairs = _foldable(_copied(self.network)) if fold else ()
+        found = simplifications(_copied(self.network)) if fold else Simplifications()
+        self.pairs = None if found is None else found.pairs
         for layer, norm in self.pairs or ():
             self._make_room(self.network.get_submodule(layer), norm)
         self.refresh(model)
         if fold:
-            for module in self.network.modules():
-                ThinConvolution.replace(module)
-                if type(module) is nn.Flatten:
-                    module.__class__ = _Flatten
+            self._rearrange(found or Simplifications())
             self.network.to(memory_format=torch.channels_last)
         self.channels_last = fold
         self._run = Compiled(self.network) if compile else self.network
@@ -97,6 +97,13 @@ class FrozenCopy(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The model's logits; the gradient has the layout of `x`."""
+        at_once = max(_AT_ONCE * torch.get_num_threads() // max(x[:1].numel(), 1), _FEW)
+        if x.device.type != "cpu" or len(x) <= at_once:
+            return self._portion(x)
+        share = -(-len(x) // -(-len(x) // at_once))  # equal ones
+        return torch.cat([self._portion(portion) for portion in x.split(share)])
+
+    def _portion(self, x: Tensor) -> Tensor:
         try:
             return self._logits(x)
         except RuntimeError as error:
@@ -117,7 +124,7 @@ class FrozenCopy(nn.Module):
         for layer, norm in self.pairs or ():
             values |= _folded_weights(layer, model.get_submodule(layer), model.get_submodule(norm))
         for name, tensor in _tensors(self.network):
-            tensor.copy_(values[name])
+            tensor.copy_(values[name].view_as(tensor))
 
     def _logits(self, x: Tensor) -> Tensor:
         x = x.view_as(x)  # ours to hook and to mark
@@ -131,6 +138,15 @@ class FrozenCopy(nn.Module):
         layer.bias = nn.Parameter(layer.weight.new_empty(len(layer.weight)), requires_grad=False)
         self.network.set_submodule(norm, _Absorbed())
 
+    def _rearrange(self, found: Simplifications) -> None:
+        for module in self.network.modules():
+            ThinConvolution.replace(module)
+        for name in found.overwriting:
+            self.network.get_submodule(name).inplace = True
+        for flatten, linear, channels in found.flattened:
+            _FlatLinear.replace(self.network.get_submodule(linear), channels)
+            self.network.set_submodule(flatten, nn.Identity())
+
 
 class _Absorbed(nn.Module):
     """Where a BatchNorm was."""
@@ -142,52 +158,22 @@ class _Absorbed(nn.Module):
         return x
 
 
-class _Flatten(nn.Flatten):
-    """Flattening whose gradient comes back in the layout of what was flattened, which the layers before run on."""
+class _FlatLinear(nn.Linear):
+    """A linear layer on flattened images (batch, channels, height, width), which takes channels_last ones as they lie.
+
+    Its weights have shape (features, channels, pixels) and lie in the same order.
+    """
+
+    @classmethod
+    def replace(cls, layer: nn.Linear, channels: int) -> None:
+        """Turn a frozen linear layer into this one, in place."""
+        weight = layer.weight.view(len(layer.weight), channels, -1)
+        layer.weight = nn.Parameter(weight.transpose(1, 2).contiguous().transpose(1, 2), requires_grad=False)
+        layer.__class__ = cls
 
     def forward(self, x: Tensor) -> Tensor:
-        """The flattened `x`."""
-        if x.requires_grad and x.ndim == 4 and not x.is_contiguous():
-            x.register_hook(partial(Tensor.contiguous, memory_format=torch.channels_last))
-        return super().forward(x)
-
-
-class _Tracer(fx.Tracer):
-    """Reads a model's code down to its head, which has nothing to fold and may look at its input."""
-
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        """PyTorch's own layers, and heads."""
-        return isinstance(module, Head) or super().is_leaf_module(module, name)
-
-
-def _foldable(network: nn.Module) -> tuple[tuple[str, str], ...] | None:
-    """Names of (layer, BatchNorm) where the BatchNorm alone sees what the layer does."""
-    parameters = inspect.signature(network.forward).parameters.values()
-    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-    try:
-        graph = _Tracer().trace(network, concrete_args=defaults)
-    except Exception:  # whatever the model's own code raises when it meets a stand-in for a tensor
-        return None
-    named = list(network.named_modules(remove_duplicate=False))
-    modules, names = dict(named), Counter(id(module) for _, module in named)
-    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    read = {node.target.rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
-
-    def lone(node: object) -> bool:
-        if not isinstance(node, fx.Node) or node.op != "call_module":
-            return False
-        module = modules[node.target]
-        hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-        return calls[node.target] == names[id(module)] == 1 and node.target not in read and not hooks
-
-    pairs = []
-    for node in filter(lone, graph.nodes):
-        norm, before = modules[node.target], node.args[0] if node.args else None
-        if type(norm) not in _ABSORBED_BY or norm.running_mean is None or not lone(before):
-            continue
-        if type(modules[before.target]) is _ABSORBED_BY[type(norm)] and len(before.users) == 1:
-            pairs.append((before.target, node.target))
-    return tuple(pairs)
+        """As a linear layer does, of the flattened `x`."""
+        return F.linear(x.movedim(1, -1).flatten(1), self.weight.transpose(1, 2).flatten(1), self.bias)
 
 
 def _folded_weights(name: str, layer: nn.Module, norm: nn.Module) -> dict[str, Tensor]:
