@@ -150,4 +150,4 @@ def _pick(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def _best_other(logits: Tensor, labels: Tensor) -> Tensor:
-    return logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
+    return logits.scatter(1, labels[:, None], -torch.inf).max(dim=1).values

@@ -37,18 +37,24 @@ class Standing:
     def __len__(self) -> int:
         return len(self.x)
 
+    def surely_none(self, where: Tensor) -> bool:
+        """No row is meant, and that is known without waiting for a device."""
+        return self.x.device.type == "cpu" and not bool(where.any())
+
     def improve(self, better: Tensor, x_adv: Tensor) -> None:
         """Where `better`, `x_adv` becomes the answer so far; settled rows keep theirs."""
+        if self.surely_none(better):
+            return
         better = better & ~self.settled
         if self.x.device.type == "cpu":
             rows = better.nonzero().squeeze(1)
-            self.best = self.best.index_copy(0, rows, x_adv.detach()[rows]) if len(rows) else self.best
+            self.best.index_copy_(0, rows, x_adv.detach().index_select(0, rows))
         else:  # without waiting for the device
             self.best = torch.where(better.view(-1, *[1] * (self.x.ndim - 1)), x_adv.detach(), self.best)
 
     def reset(self, where: Tensor, **rows: Tensor | float | bool) -> None:
         """Where `where`, these rows become what is given: a value, or one row per image."""
-        if self.x.device.type == "cpu" and not bool(where.any()):
+        if self.surely_none(where):
             return
         for name, value in rows.items():
             held = getattr(self, name)
@@ -56,14 +62,13 @@ class Standing:
 
     def settle(self, done: Tensor, x_adv: Tensor | None = None) -> None:
         """The attack is done with these rows; their answer is `x_adv`, or their `best` when that is absent."""
-        on_cpu = self.x.device.type == "cpu"
-        if on_cpu and not bool(done.any()):
+        if self.surely_none(done):
             return
         if x_adv is not None:
             self.improve(done, x_adv)
         self.settled = self.settled | done
         self._calls += 1
-        if on_cpu or self._calls % _LOOK_EVERY == 0:
+        if self.x.device.type == "cpu" or self._calls % _LOOK_EVERY == 0:
             self._drop()
 
     def result(self, x_adv: Tensor | None = None) -> Tensor:

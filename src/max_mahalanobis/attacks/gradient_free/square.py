@@ -117,13 +117,13 @@ def _climb(
             rows, tries = _tries(at, ahead, count)
             if len(rows) == 0:
                 break
-            drawn = (each[rows, tries] for each in (at.corners, at.turns, at.signs))
-            made = form.move(at.x[rows], at.x_adv[rows], *drawn, offsets, pattern, threat)
+            places = rows * count + tries
+            drawn = (each.flatten(0, 1).index_select(0, places) for each in (at.corners, at.turns, at.signs))
+            clean, made = at.x.index_select(0, rows), at.x_adv.index_select(0, rows)
+            made = form.move(clean, made, *drawn, offsets, pattern, threat)
             logits = look(model, made)
-            aims = None if at.targets is None else at.targets[rows]
-            _keep_first_better(
-                at, rows, tries, made, is_fooled(logits, at.y[rows]), objective(logits, at.y[rows], aims)
-            )
+            labels, aims = at.y.index_select(0, rows), None if at.targets is None else at.targets[rows]
+            _keep_first_better(at, rows, tries, made, is_fooled(logits, labels), objective(logits, labels, aims))
 
 
 def _tries(at: Standing, ahead: int, count: int) -> tuple[Tensor, Tensor]:
@@ -131,21 +131,22 @@ def _tries(at: Standing, ahead: int, count: int) -> tuple[Tensor, Tensor]:
     if ahead == 1:  # all images are at the same square, and nobody has to wait for the device to count them
         return torch.arange(len(at), device=at.y.device), at.next
     tries = at.next[:, None] + torch.arange(ahead, device=at.y.device)
-    rows, places = (tries < (at.next + at.left).clamp_max(count)[:, None]).nonzero(as_tuple=True)
-    return rows, tries[rows, places]
+    there = tries < (at.next + at.left).clamp_max(count)[:, None]
+    return there.nonzero()[:, 0], tries.masked_select(there)
 
 
 def _keep_first_better(at: Standing, rows: Tensor, tries: Tensor, made: Tensor, fooled: Mask, score: Tensor) -> None:
     """Of each image's tries the first that fools or scores more is kept; the next are those behind it."""
-    better = (fooled & ~at.fooled[rows]) | ((fooled == at.fooled[rows]) & (score > at.score[rows]))
+    fooled_before, score_before = at.fooled.index_select(0, rows), at.score.index_select(0, rows)
+    better = (fooled > fooled_before) | ((fooled == fooled_before) & (score > score_before))
     places = torch.arange(len(rows), device=rows.device).masked_fill(~better, len(rows))
     first = torch.full_like(at.next, len(rows)).scatter_reduce(0, rows, places, "amin")
     found, first = first < len(rows), first.clamp_max(len(rows) - 1)
-    at.x_adv = torch.where(found.view(-1, 1, 1, 1), made[first], at.x_adv)
-    at.score = torch.where(found, score[first], at.score)
-    at.fooled = at.fooled | found & fooled[first]
+    at.x_adv = torch.where(found.view(-1, 1, 1, 1), made.index_select(0, first), at.x_adv)
+    at.score = torch.where(found, score.index_select(0, first), at.score)
+    at.fooled = at.fooled | found & fooled.index_select(0, first)
     spent = torch.zeros_like(at.next).index_add(0, rows, torch.ones_like(rows))
-    at.next, at.left = torch.where(found, tries[first] + 1, at.next + spent), at.left - spent
+    at.next, at.left = torch.where(found, tries.index_select(0, first) + 1, at.next + spent), at.left - spent
 
 
 def _plan(squares: int, area: float | int, height: int, width: int, smallest: int) -> Iterator[tuple[int, int, int]]:

@@ -84,28 +84,24 @@ def ead(
             )
             delta = at.x_adv - at.x
             length = threat.size(delta)
-            elastic_net = beta * length + delta.flatten(1).square().sum(dim=1)
+            elastic_net = beta * length + torch.linalg.vecdot(delta.flatten(1), delta.flatten(1))
             success = is_success(logits, at.y, shortfall, confidence)
             measure = elastic_net if decision_rule == "elastic_net" else length
             better = success & (length <= threat.eps) & (measure < at.smallest)
             at.improve(better, at.x_adv)
             at.smallest = torch.where(better, measure, at.smallest)
             step_size = learning_rate * (1 - at.taken / steps).sqrt()
-            delta = delta - _wide(step_size) * (2 * delta + _wide(at.constant) * slope_of_shortfall)
-            shrunk = (at.x + _shrunk(delta, beta if shrinkage == "published" else _wide(step_size * beta))).clamp_(0, 1)
+            delta.mul_(_wide(1 - 2 * step_size)).addcmul_(slope_of_shortfall, _wide(-step_size * at.constant))
+            by = beta if shrinkage == "published" else _wide(step_size * beta)
+            shrunk = delta.sub_(delta.clamp(-by, by)).add_(at.x).clamp_(0, 1)  # equation 5
             extrapolated = ((shortfall > 0) | (decision_rule == "l1")) & fista
             momentum = at.taken / (at.taken + 3) * extrapolated
-            at.x_adv, at.shrunk = (shrunk + _wide(momentum) * (shrunk - at.shrunk)).clamp_(0, 1), shrunk
+            at.x_adv, at.shrunk = torch.lerp(at.shrunk, shrunk, _wide(1 + momentum)).clamp_(0, 1), shrunk
             loss = elastic_net + at.constant * shortfall
             over = advance(at, success, loss, steps=steps, abort_early=abort_early)
             at.reset(over, x_adv=at.x, shrunk=at.x)
             at.settle((at.searched == search_steps) | (better & stop_when_fooled))
     return at.result()
-
-
-def _shrunk(delta: Tensor, by: Tensor | float | int) -> Tensor:
-    """Every change shortened by this much, or to nothing (equation 5)."""
-    return delta.sign() * (delta.abs() - by).clamp_min_(0)
 
 
 def _wide(rows: Tensor) -> Tensor:

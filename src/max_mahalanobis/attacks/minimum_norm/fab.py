@@ -114,7 +114,7 @@ def _search_line(model: Model, at: Standing, threat: ThreatModel) -> None:
     """False position on the margin between x and the best: where a straight line would cross 0, three times."""
     if not len(at):
         return
-    inner, outer = at.x, at.best
+    inner, outer = at.x, at.best.clone()
     below, above = -margin(look(model, inner), at.y), margin(look(model, outer), at.y)
     for _ in range(_SEARCH_STEPS):
         share = torch.nan_to_num(below / (below + above) * _BEYOND, nan=1.0).clamp(0, 1)
