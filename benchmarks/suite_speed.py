@@ -5,9 +5,11 @@ auto_none     the same on a model trained without an adversary, where next to no
 adaptive_mmc  `adaptive` and `auto` on an adversarially trained MMC
 square        1,000 queries where about half hold, beside pyautoattack and torchattacks
 
-Suites run as `mmc evaluate` runs them: on the accelerated copy, verdicts checked on the model. `time_ratio` is the time
-over that of the reference in the same round (of the fastest peer, of `auto`), `network_share` the share of the time
-spent in forwards; `cpu_...` the same in seconds of the processor. Defaults train small models on digits; better:
+Suites run as `mmc evaluate` runs them: on the accelerated copy, verdicts checked on the model; "bf16" as with
+`--precision bf16-mixed`. `time_ratio` is the time over that of the reference in the same round (of the fastest peer, of
+`auto`), `network_share` the share of the time spent in forwards; `cpu_...` the same in seconds of the processor.
+`share_of_ideal` is what the passes of a suite cost at the speed of its network alone, all images in one batch, over its
+time: 1 is the limit for these passes on this copy. Defaults train small models on digits; better:
 
 python benchmarks/suite_speed.py --run runs/mnist-at-sce-tuned --fragile-run runs/mnist-sce \
     --mmc-run runs/mnist-at-mmc-tuned --data-dir DIR
@@ -20,6 +22,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from attack_speed import bare_loop
 from timing import compare, is_absent, is_peer, new_rows, parser, publish, race, timed, times_of
 from torch import Tensor, nn
 from victims import ADVERSARIAL, Victim, add_options, eps_where_half_hold, victim_of
@@ -32,13 +35,14 @@ from max_mahalanobis.results import worst_case
 
 QUERIES = 1000
 REFERENCES = {"adaptive_mmc": ("ours, auto",)}  # of other contests: the fastest peer
+BF16 = partial(accelerated, precision="bf16-mixed")
 Work = Callable[[Victim, float], dict]  # (victim, eps) -> what goes into the row
 
 
-def our_suite(victim: Victim, eps: float, *, suite: str) -> dict:
+def our_suite(victim: Victim, eps: float, *, suite: str, faster: Callable = accelerated) -> dict:
     """A suite from beginning to end."""
     split = (victim.x, victim.y)
-    settings = {"suite": suite, "batch_size": len(victim.x), "faster": accelerated}
+    settings = {"suite": suite, "batch_size": len(victim.x), "faster": faster}
     rows = evaluate(victim.model, split, threat=Linf(eps), **settings)
     passes = {name: sum(getattr(row, name) for row in rows) for name in ("forwards", "backwards")}
     return {"held": 1 - sum(worst_case(rows)) / len(victim.y)} | passes
@@ -53,6 +57,15 @@ def their_suite(victim: Victim, eps: float) -> dict:
     judge.verbose = False
     x_adv, _ = judge.run_standard_evaluation(victim.x, victim.y, batch_size=len(victim.x))
     return {"forwards": counter.forwards, "backwards": counter.backwards, "held": _held(victim, x_adv)}
+
+
+def share_of_ideal(row: dict, victim: Victim) -> float:
+    """The network's time for the passes of a row over that of the row; `victim.model` is what attacks were given."""
+    with torch.no_grad():
+        forwards = [timed(lambda: victim.model(victim.x)).seconds for _ in range(10)]
+    slopes = [timed(lambda: bare_loop(victim, steps=1)).seconds for _ in range(10)]
+    ideal = (row["forwards"] - row["backwards"]) * median(forwards) + row["backwards"] * median(slopes)
+    return ideal / len(victim.x) / row["seconds"]
 
 
 class NetworkClock(nn.Module):
@@ -111,7 +124,8 @@ def _held(victim: Victim, x_adv: Tensor) -> float:
 OURS: dict[str, Work] = {
     f"ours, {suite}": partial(our_suite, suite=suite) for suite in ("auto", "auto_fast", "adaptive")
 }
-AUTO = {name: OURS[name] for name in ("ours, auto", "ours, auto_fast")} | {"pyautoattack, standard": their_suite}
+OURS |= {f"ours, {suite}, bf16": partial(our_suite, suite=suite, faster=BF16) for suite in ("auto", "auto_fast")}
+AUTO = {name: OURS[name] for name in OURS if "auto" in name} | {"pyautoattack, standard": their_suite}
 SQUARE: dict[str, Work] = {
     "ours": partial(squares, attack=our_square),
     "ours, accelerated copy": partial(squares, attack=our_square, fast=True),
@@ -134,11 +148,21 @@ def hold(name: str, victim: Victim, eps: float, repeats: int) -> list[dict]:
     work = {each: partial(_note, found[each], CONTESTS[name][each], victim, eps) for each in found}
     laps = race(f"{name}, {victim.name}, eps {eps:.3g}", work, repeats)
     for row in rows:
-        if row["candidate"] in laps:
-            facts = found[row["candidate"]]
-            row |= times_of(laps[row["candidate"]]) | {key: median(each[key] for each in facts) for key in facts[0]}
+        if (candidate := row["candidate"]) in laps:
+            facts = found[candidate]
+            row |= times_of(laps[candidate]) | {key: median(each[key] for each in facts) for key in facts[0]}
+            if "backwards" in row:
+                given = _given(candidate)(victim.model)
+                row["share_of_ideal"] = share_of_ideal(row, victim._replace(model=given))
     compare(rows, laps, REFERENCES.get(name) or [each for each in laps if is_peer(each)])
     return rows
+
+
+def _given(candidate: str) -> Callable:
+    """Makes of the model what attacks of that candidate were given."""
+    if is_peer(candidate):
+        return lambda model: model
+    return BF16 if candidate.endswith("bf16") else accelerated
 
 
 def _note(found: list[dict], work: Work, victim: Victim, eps: float) -> None:
@@ -175,7 +199,7 @@ def main() -> None:
     for name, (victim, eps) in victims(options).items():
         if name in options.contests:
             rows += hold(name, victim, eps, options.repeats)
-    ratios = ["time_ratio", "cpu_ratio", "reference", "network_share", "cpu_network_share"]
+    ratios = ["time_ratio", "cpu_ratio", "reference", "share_of_ideal", "network_share", "cpu_network_share"]
     measured = ["seconds", "cpu_seconds", "held", "forwards", "backwards", "eps", "batch", "repeats", "note"]
     publish(rows, ["benchmark", "model", "candidate", *ratios, *measured], options)
 
