@@ -55,9 +55,7 @@ def cw_l2(
     start = torch.logit(0.5 + _INSIDE * (x - 0.5))
     rows = {"start": start, "twice_w": start.clone(), "first": torch.zeros_like(x), "second": torch.zeros_like(x)}
     rows |= {"nearest": x.new_full((len(x),), threat.eps), **search_rows(x, initial_constant)}
-    at = Standing(x, y=y, targets=targets, **rows)
-    taken = torch.arange(1, steps + 1, dtype=torch.float64)
-    weights = torch.stack([1e-8 / 4 * (1 - 0.9**taken), (1 - 0.9**taken) / (1 - 0.999**taken).sqrt()]).to(x)
+    at, weights = Standing(x, y=y, targets=targets, **rows), _adam_weights(x, steps)
     with undisturbed(model):
         logits = look(model, x)
         check_signs(objective, logits, y, targets)
@@ -70,22 +68,27 @@ def cw_l2(
                 model, x_adv, lambda logits: (confidence - objective(logits, at.y, at.targets)).clamp_min(0)
             )
             delta = x_adv - at.x
-            squared = torch.linalg.vecdot(delta.flatten(1), delta.flatten(1))
-            distance = squared.sqrt()
+            distance = threat.size(delta)
             success = is_success(logits, at.y, shortfall, confidence)
             nearer = success & (distance <= at.nearest)
             at.improve(nearer, x_adv)
             at.nearest = torch.where(nearer, distance, at.nearest)
             half = torch.addcmul(delta, slope_of_shortfall, _wide(at.constant / 2))
-            _adam(at, torch.ops.aten.sigmoid_backward(half, x_adv), learning_rate, weights)
-            loss = squared + at.constant * shortfall
+            _adam(at, torch.ops.aten.sigmoid_backward(half, x_adv), weights, learning_rate)
+            loss = distance.square() + at.constant * shortfall
             over = advance(at, success, loss, steps=steps, abort_early=abort_early)
             at.reset(over, twice_w=at.start, first=0.0, second=0.0)
             at.settle((at.searched == search_steps) | (nearer & stop_when_fooled))
     return at.result()
 
 
-def _adam(at: Standing, quarter: Tensor, learning_rate: float | int, weights: Tensor) -> None:
+def _adam_weights(x: Tensor, steps: int) -> Tensor:
+    """What turns the moments after each step into a direction, shape (2, steps): see `_adam`."""
+    first, second = (1 - decay ** torch.arange(1, steps + 1, dtype=torch.float64) for decay in (0.9, 0.999))
+    return torch.stack([1e-8 / 4 * first, first / second.sqrt()]).to(x)
+
+
+def _adam(at: Standing, quarter: Tensor, weights: Tensor, learning_rate: float | int) -> None:
     """A step of Kingma and Ba's algorithm 1 (2015, arXiv:1412.6980) on w, from a quarter of the gradient in it.
 
     Moments and step count are rows. A quarter in all of them changes nothing but the 1e-8 that keeps from 0 / 0.

@@ -92,16 +92,20 @@ def ead(
             at.smallest = torch.where(better, measure, at.smallest)
             step_size = learning_rate * (1 - at.taken / steps).sqrt()
             delta.mul_(_wide(1 - 2 * step_size)).addcmul_(slope_of_shortfall, _wide(-step_size * at.constant))
-            by = beta if shrinkage == "published" else _wide(step_size * beta)
-            shrunk = delta.sub_(delta.clamp(-by, by)).add_(at.x).clamp_(0, 1)  # equation 5
-            extrapolated = ((shortfall > 0) | (decision_rule == "l1")) & fista
-            momentum = at.taken / (at.taken + 3) * extrapolated
+            shorter = _shortened(delta, beta if shrinkage == "published" else _wide(step_size * beta))
+            shrunk = shorter.add_(at.x).clamp_(0, 1)
+            momentum = at.taken / (at.taken + 3) * (((shortfall > 0) | (decision_rule == "l1")) & fista)
             at.x_adv, at.shrunk = torch.lerp(at.shrunk, shrunk, _wide(1 + momentum)).clamp_(0, 1), shrunk
             loss = elastic_net + at.constant * shortfall
             over = advance(at, success, loss, steps=steps, abort_early=abort_early)
             at.reset(over, x_adv=at.x, shrunk=at.x)
             at.settle((at.searched == search_steps) | (better & stop_when_fooled))
     return at.result()
+
+
+def _shortened(delta: Tensor, by: Tensor | float | int) -> Tensor:
+    """Every change shortened by this much, or to nothing (equation 5)."""
+    return delta - delta.clamp(-by, by)
 
 
 def _wide(rows: Tensor) -> Tensor:
