@@ -98,8 +98,8 @@ class L2(ThreatModel):
     """The Euclidean length of the change is at most `eps`; random starts are uniform in the ball."""
 
     def size(self, delta: Tensor) -> PerExample:
-        """sqrt(sum delta^2); `vecdot` sums in pairs and is right to 1e-6 on a million pixels, `norm` to 1e-5."""
-        return torch.linalg.vecdot(delta.flatten(1), delta.flatten(1)).sqrt()
+        """sqrt(sum delta^2), summed in float64: in float32 a large image's rounding would outgrow the tolerance."""
+        return delta.flatten(1).norm(dim=1, dtype=torch.float64).to(delta.dtype)
 
     def steepest(self, gradient: Images) -> Images:
         """The gradient over its length; zero stays zero."""
@@ -134,8 +134,8 @@ class L1(ThreatModel):
     """
 
     def size(self, delta: Tensor) -> PerExample:
-        """Sum |delta|."""
-        return delta.flatten(1).abs().sum(dim=1)
+        """Sum |delta|, in float64."""
+        return delta.flatten(1).abs().sum(dim=1, dtype=torch.float64).to(delta.dtype)
 
     def steepest(self, gradient: Images) -> Images:
         """Signs of the largest hundredth of the components (at least one), scaled to length 1.

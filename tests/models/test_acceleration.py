@@ -363,6 +363,7 @@ class Chain(nn.Module):
 
 def flat_chain(*, used: tuple[int, ...] = (), flatten: nn.Module | None = None) -> Chain:
     layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), flatten or nn.Flatten(), nn.Linear(4 * 9, 5), nn.ReLU()
+    nn.init.constant_(layers[4].bias, 2.0)  # the last ReLU has something to hand on
     return Chain(*layers, used=used).double().eval()
 
 
@@ -392,13 +393,33 @@ def test_a_relu_overwrites_a_sum_and_not_what_was_added_to_something_else():
     assert_same(copied, model, images(), **EXACT)
 
 
-@pytest.mark.parametrize("hooked", ["relu", "convolution"])
-def test_what_a_hook_sees_is_not_overwritten(hooked):
-    model, seen = flat_chain(), []
-    model.layers[hooked == "relu"].register_forward_hook(lambda *call: seen.append(call[-1]))
+HOOKS = ["forward_hook", "forward_pre_hook", "full_backward_hook", "full_backward_pre_hook"]
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+@pytest.mark.parametrize("hooked", ["convolution", "relu", "container"])
+def test_what_a_hook_may_see_is_not_overwritten(hooked, kind):
+    model = flat_chain()
+    model.layers[0] = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    model = lived(model)
+    module = {"convolution": model.layers[0][0], "relu": model.layers[1], "container": model.layers[0]}[hooked]
+    getattr(module, f"register_{kind}")(lambda *call: None)
     copied = folded(model)
     assert not copied.network.layers[1].inplace
     assert_same(copied, model, images(), **EXACT)
+
+
+def test_layers_may_be_called_by_keyword():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.relu, self.flat, self.last = nn.Conv2d(3, 4, 8), nn.ReLU(), nn.Flatten(), nn.Linear(4, 5)
+
+        def forward(self, x):
+            return self.last(self.flat(self.relu(input=self.first(x))))
+
+    model = Named().double()
+    assert_same(folded(model), model, images(), **EXACT)
 
 
 def test_a_partial_flattening_is_left_as_it_is():
@@ -425,7 +446,55 @@ def test_a_large_batch_is_divided_on_a_cpu_and_nobody_sees_it(count, monkeypatch
     model.layers[4].register_forward_hook(lambda layer, given, made: sizes.append(len(made)))
     copied = folded(model)
     assert_same(copied, model, images(count), **EXACT)
-    assert sizes[: -(-count // 64)] == {64: [64], 65: [33, 32], 200: [50] * 4}[count]
     with torch.no_grad():
         torch.testing.assert_close(copied(images(count)), model(images(count)), **EXACT)
+    portions = {64: [64], 65: [32, 33], 200: [50] * 4}[count]
+    tried = [count, *portions] if count > 64 else []  # whether the model allows it
+    assert sizes == [*tried, count, count, *portions, count]  # the copy and the model, twice
     assert copied(images(0)).shape == (0, 5)
+
+
+class Centered(nn.Module):
+    """Logits that depend on the other images of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 5, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x - x.mean(dim=0)).flatten(1)
+
+
+class Pair(nn.Module):
+    """No logits, but two tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 5, 8)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.layer(x).flatten(1), x
+
+
+def batch_normalized() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 5, 8), nn.BatchNorm2d(5, track_running_stats=False), nn.Flatten())
+
+
+@pytest.mark.parametrize("made", [Centered, batch_normalized])
+def test_a_batch_whose_images_know_each_other_is_not_divided(made, monkeypatch):
+    monkeypatch.setattr("max_mahalanobis.models.acceleration._AT_ONCE", 1)
+    model, x = made().double().eval(), images(200)
+    copied = folded(model)
+    for _ in range(2):
+        assert_same(copied, model, x, **EXACT)
+
+
+def test_what_cannot_be_divided_or_gains_nothing_comes_whole(monkeypatch):
+    monkeypatch.setattr("max_mahalanobis.models.acceleration._AT_ONCE", 1)
+    assert len(folded(Pair().double())(images(200))) == 2
+    without_convolutions, unfolded, sizes = Chain(nn.Flatten(), nn.Linear(192, 5)).double(), flat_chain(), []
+    for model in (without_convolutions, unfolded):
+        model.layers[-1].register_forward_hook(lambda *call: sizes.append(len(call[-1])))
+    accelerated(without_convolutions)(images(200))
+    accelerated(unfolded, fold=False)(images(200))
+    assert sizes == [200, 200]

@@ -9,8 +9,9 @@ _LOOK_EVERY = 10  # calls of `settle` between two looks on an accelerator, where
 class Standing:
     """Named tensors with one row per image; rows leave together.
 
-    `x` are the clean images and `best` what each image gets if the attack ends now (the clean image at first). All
-    other tensors are named by the caller and are attributes: `standing.x_adv = ...`; one of `None` stays `None`.
+    `x` are the clean images and `best` what each image gets if the attack ends now (the clean image at first; its rows
+    are written in place, so whoever keeps it clones it). All other tensors are named by the caller and are attributes:
+    `standing.x_adv = ...`; one of `None` stays `None`.
 
         standing = Standing(x, y=y, x_adv=start)
         for _ in range(steps):

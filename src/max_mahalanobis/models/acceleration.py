@@ -19,8 +19,9 @@ from .thin_convolution import ThinConvolution
 
 PRECISIONS = ("32-true", "bf16-mixed")  # lightning-fabric's names
 
-_AT_ONCE = 2**16  # numbers in the images that one thread takes at once on a CPU: more leave its cache
+_AT_ONCE = 2**16  # numbers in the images that convolutions on a CPU take at once for each thread: more leave its cache
 _FEW = 64  # images are no batch to divide
+_ALIKE = 1e-4  # of the largest logit: what is no more than this is rounding
 
 
 def accelerated(model: Model, *, compile: bool = False, precision: str = "32-true", fold: bool = True) -> Model:
@@ -65,9 +66,10 @@ def folded(model: nn.Module, *, compile: bool = False) -> "FrozenCopy":
       behind a flattening reads them as they lie.
     - A ReLU overwrites what it is given where nobody else needs it.
     - On a CPU, `ThinConvolution` takes the input gradient of convolutions of few channels, and large batches are
-      divided into some that fit into the caches.
+      divided into some that fit into the caches, unless the model's logits depend on the other images of the batch.
 
-    Logits agree to rounding. The copy remembers what was folded (`FrozenCopy.pairs`) and takes over changed weights
+    Logits agree to rounding, as long as the code does what it did when it was read (at once, in evaluation mode, with
+    gradients). The copy remembers what was folded (`FrozenCopy.pairs`) and takes over changed weights
     in a few milliseconds (`FrozenCopy.refresh`). `compile` as in `accelerated`.
     """
     return FrozenCopy(model, compile=compile)
@@ -92,18 +94,35 @@ class FrozenCopy(nn.Module):
             self._rearrange(found or Simplifications())
             self.network.to(memory_format=torch.channels_last)
         self.channels_last = fold
+        convolves = any(isinstance(module, nn.Conv2d) for module in self.network.modules())
+        self._divides = None if fold and convolves else False  # None: not known yet
         self._run = Compiled(self.network) if compile else self.network
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         """The model's logits; the gradient has the layout of `x`."""
         at_once = max(_AT_ONCE * torch.get_num_threads() // max(x[:1].numel(), 1), _FEW)
-        if x.device.type != "cpu" or len(x) <= at_once:
-            return self._portion(x)
-        share = -(-len(x) // -(-len(x) // at_once))  # equal ones
-        return torch.cat([self._portion(portion) for portion in x.split(share)])
+        if self._divides is False or x.device.type != "cpu" or len(x) <= at_once:
+            return self._whole(x)
+        if self._divides is None:
+            self._divides = self._answers_each_alone(x, at_once)
+            return self._whole(x)
+        return self._divided(x, at_once)
 
-    def _portion(self, x: Tensor) -> Tensor:
+    def _divided(self, x: Tensor, at_once: int) -> Tensor:
+        count = -(-len(x) // at_once)
+        sizes = [(len(x) + place) // count for place in range(count)]  # equal to 1
+        return torch.cat([self._whole(portion) for portion in x.split(sizes)])
+
+    @torch.no_grad()
+    def _answers_each_alone(self, x: Tensor, at_once: int) -> bool:
+        whole = self._whole(x)
+        if not isinstance(whole, Tensor):
+            return False
+        whole, divided = (torch.nan_to_num(logits.double()) for logits in (whole, self._divided(x, at_once)))
+        return bool((whole - divided).abs().max() <= _ALIKE * whole.abs().max())
+
+    def _whole(self, x: Tensor) -> Tensor:
         try:
             return self._logits(x)
         except RuntimeError as error:
@@ -159,7 +178,7 @@ class _Absorbed(nn.Module):
 
 
 class _FlatLinear(nn.Linear):
-    """A linear layer on flattened images (batch, channels, height, width), which takes channels_last ones as they lie.
+    """Flattens images (batch, channels, height, width) before a linear layer; takes channels_last ones as they lie.
 
     Its weights have shape (features, channels, pixels) and lie in the same order.
     """

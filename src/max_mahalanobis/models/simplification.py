@@ -2,6 +2,7 @@
 
 import inspect
 import operator
+import warnings
 from collections import Counter
 from typing import NamedTuple
 
@@ -11,7 +12,10 @@ from ..heads import Head
 
 _ABSORBED_BY = {nn.BatchNorm2d: nn.Conv2d, nn.BatchNorm1d: nn.Linear}
 _FORGETFUL = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)  # their backward does not look at their output
-_CHANNELWISE = (nn.ReLU, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout, nn.Identity)
+_CHANNELWISE = (
+    *(nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Dropout, nn.Identity),
+    *(nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+)  # as many channels come out as go in
 
 
 class Simplifications(NamedTuple):
@@ -25,12 +29,14 @@ class Simplifications(NamedTuple):
 def simplifications(network: nn.Module) -> Simplifications | None:
     """What the code of a network in evaluation mode allows; None where torch.fx cannot read it.
 
-    A module with hooks, called more than once, or whose weights are read elsewhere is left alone.
+    A module with hooks, called more than once, or whose weights are read elsewhere is left alone. Where any part of the
+    network has hooks, nothing is overwritten or rearranged: they may keep what they see.
     """
     parameters = inspect.signature(network.forward).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
     try:
-        code = _Code(network, _Tracer().trace(network, concrete_args=defaults))
+        with warnings.catch_warnings(action="ignore"):  # of hooks that meet a stand-in for a tensor
+            code = _Code(network, _Tracer().trace(network, concrete_args=defaults))
     except Exception:  # whatever the model's own code raises when it meets a stand-in for a tensor
         return None
     pairs, overwriting, flattened = [], [], []
@@ -45,10 +51,17 @@ def simplifications(network: nn.Module) -> Simplifications | None:
         elif type(module) is nn.ReLU and (type(behind) in _FORGETFUL or before.target is operator.add):
             overwriting.append(node.target)
         elif type(module) is nn.Linear and type(behind) is nn.Flatten:
-            channels = code.channels(before.args[0])
+            channels = code.channels(before)
             if channels and (behind.start_dim, behind.end_dim) == (1, -1):
                 flattened.append((before.target, node.target, channels))
+    if any(_has_hooks(module) for module in network.children() for module in module.modules()):
+        return Simplifications(tuple(pairs))
     return Simplifications(tuple(pairs), tuple(overwriting), tuple(flattened))
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    backward = module._backward_hooks or module._backward_pre_hooks
+    return bool(module._forward_hooks or module._forward_pre_hooks or backward)
 
 
 class _Code:
@@ -66,16 +79,17 @@ class _Code:
         if node.op != "call_module" or node.target in self.read:
             return None
         module = self.modules[node.target]
-        hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-        return module if self.calls[node.target] == self.names[id(module)] == 1 and not hooks else None
+        once = self.calls[node.target] == self.names[id(module)] == 1
+        return module if once and not _has_hooks(module) else None
 
-    def channels(self, node: object) -> int | None:
-        """How many there are at a node, when it lies behind a convolution and what keeps channels apart."""
-        while isinstance(node, fx.Node) and node.op == "call_module":
+    def channels(self, node: fx.Node) -> int | None:
+        """How many come in at a node, where only layers that keep their number lie between it and a convolution."""
+        while node.args and isinstance(node := node.args[0], fx.Node) and node.op == "call_module":
             module = self.modules[node.target]
             if type(module) is nn.Conv2d:
                 return module.out_channels
-            node = node.args[0] if type(module) in _CHANNELWISE else None
+            if type(module) not in _CHANNELWISE:
+                return None
         return None
 
 

@@ -131,8 +131,8 @@ def _tries(at: Standing, ahead: int, count: int) -> tuple[Tensor, Tensor]:
     if ahead == 1:  # all images are at the same square, and nobody has to wait for the device to count them
         return torch.arange(len(at), device=at.y.device), at.next
     tries = at.next[:, None] + torch.arange(ahead, device=at.y.device)
-    there = tries < (at.next + at.left).clamp_max(count)[:, None]
-    return there.nonzero()[:, 0], tries.masked_select(there)
+    there = (tries < (at.next + at.left).clamp_max(count)[:, None]).flatten().nonzero().squeeze(1)
+    return there // ahead, tries.flatten().index_select(0, there)
 
 
 def _keep_first_better(at: Standing, rows: Tensor, tries: Tensor, made: Tensor, fooled: Mask, score: Tensor) -> None:

@@ -91,7 +91,7 @@ def _adam_weights(x: Tensor, steps: int) -> Tensor:
 def _adam(at: Standing, quarter: Tensor, weights: Tensor, learning_rate: float | int) -> None:
     """A step of Kingma and Ba's algorithm 1 (2015, arXiv:1412.6980) on w, from a quarter of the gradient in it.
 
-    Moments and step count are rows. A quarter in all of them changes nothing but the 1e-8 that keeps from 0 / 0.
+    Moments and step count are rows. With a quarter of the 1e-8 that keeps from 0 / 0 the step is that of the whole.
     """
     at.first.lerp_(quarter, 0.1)
     at.second.mul_(0.999).addcmul_(quarter, quarter, value=0.001)

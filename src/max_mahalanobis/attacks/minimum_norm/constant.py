@@ -78,11 +78,10 @@ def advance(at: Standing, success: Tensor, loss: Tensor, *, steps: int, abort_ea
         at.checked = torch.where(check, loss, at.checked)
         at.checked_lowest = torch.where(check, at.lowest, at.checked_lowest)
     at.taken, at.searched = at.taken + 1, at.searched + over
-    if at.surely_none(over):
-        return over
-    constant, lower, upper = narrowed(at.constant, at.lower, at.upper, at.found)
-    at.reset(over, constant=constant, lower=lower, upper=upper, found=False, taken=0.0)
-    at.reset(over, lowest=torch.inf, checked=torch.inf, checked_lowest=torch.inf)
+    if not at.surely_none(over):
+        constant, lower, upper = narrowed(at.constant, at.lower, at.upper, at.found)
+        at.reset(over, constant=constant, lower=lower, upper=upper, found=False, taken=0.0)
+        at.reset(over, lowest=torch.inf, checked=torch.inf, checked_lowest=torch.inf)
     return over
 
 

@@ -84,7 +84,7 @@ def ead(
             )
             delta = at.x_adv - at.x
             length = threat.size(delta)
-            elastic_net = beta * length + torch.linalg.vecdot(delta.flatten(1), delta.flatten(1))
+            elastic_net = beta * length + delta.flatten(1).square().sum(dim=1)
             success = is_success(logits, at.y, shortfall, confidence)
             measure = elastic_net if decision_rule == "elastic_net" else length
             better = success & (length <= threat.eps) & (measure < at.smallest)
