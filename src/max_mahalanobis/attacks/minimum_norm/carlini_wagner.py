@@ -68,14 +68,15 @@ def cw_l2(
                 model, x_adv, lambda logits: (confidence - objective(logits, at.y, at.targets)).clamp_min(0)
             )
             delta = x_adv - at.x
-            distance = threat.size(delta)
+            squared = delta.flatten(1).square().sum(dim=1)
+            distance = squared.sqrt()
             success = is_success(logits, at.y, shortfall, confidence)
             nearer = success & (distance <= at.nearest)
             at.improve(nearer, x_adv)
             at.nearest = torch.where(nearer, distance, at.nearest)
             half = torch.addcmul(delta, slope_of_shortfall, _wide(at.constant / 2))
             _adam(at, torch.ops.aten.sigmoid_backward(half, x_adv), weights, learning_rate)
-            loss = distance.square() + at.constant * shortfall
+            loss = squared + at.constant * shortfall
             over = advance(at, success, loss, steps=steps, abort_early=abort_early)
             at.reset(over, twice_w=at.start, first=0.0, second=0.0)
             at.settle((at.searched == search_steps) | (nearer & stop_when_fooled))

@@ -83,7 +83,7 @@ def ead(
                 model, at.x_adv, lambda logits: (confidence - objective(logits, at.y, at.targets)).clamp_min(0)
             )
             delta = at.x_adv - at.x
-            length = threat.size(delta)
+            length = delta.flatten(1).abs().sum(dim=1)
             elastic_net = beta * length + delta.flatten(1).square().sum(dim=1)
             success = is_success(logits, at.y, shortfall, confidence)
             measure = elastic_net if decision_rule == "elastic_net" else length
