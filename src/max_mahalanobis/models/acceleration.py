@@ -102,12 +102,11 @@ class FrozenCopy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The model's logits; the gradient has the layout of `x`."""
         at_once = max(_AT_ONCE * torch.get_num_threads() // max(x[:1].numel(), 1), _FEW)
-        if self._divides is False or x.device.type != "cpu" or len(x) <= at_once:
+        if x.device.type != "cpu" or len(x) <= at_once:
             return self._whole(x)
         if self._divides is None:
             self._divides = self._answers_each_alone(x, at_once)
-            return self._whole(x)
-        return self._divided(x, at_once)
+        return self._divided(x, at_once) if self._divides else self._whole(x)
 
     def _divided(self, x: Tensor, at_once: int) -> Tensor:
         count = -(-len(x) // at_once)
