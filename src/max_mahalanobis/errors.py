@@ -1,5 +1,7 @@
 """What can go wrong, sorted by who can put it right."""
 
+from numbers import Integral
+
 
 class UserError(ValueError):
     """Something the user gave cannot be used; the message names the value and the remedy. Exit code 2."""
@@ -33,3 +35,12 @@ def one_of(what: str, name: str, known) -> None:
     """Refuse a `name` that is not in `known`, listing what is."""
     if name not in known:
         raise UserError(f"unknown {what} {name!r}: choose from {', '.join(known)}")
+
+
+def at_least_one(**counts: object) -> None:
+    """Refuse, by name, what is no whole number or below 1; None stands for a count that was not given."""
+    for name, count in counts.items():
+        if count is not None and not isinstance(count, Integral):
+            raise UserError(f"{name} must be a whole number, got {count!r}")
+        if count is not None and count < 1:
+            raise UserError(f"{name} must be at least 1, got {count}")

@@ -293,8 +293,8 @@ def test_logits_in_half_precision_serve():
     ("settings", "says"),
     [
         ({"threat": L0(3)}, r"apgd has no form for L0\(eps=3\): choose Linf, L2 or L1"),
-        ({"steps": 0}, "steps and restarts must be at least 1, got 0 and 1"),
-        ({"restarts": 0}, "steps and restarts must be at least 1, got 100 and 0"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"restarts": 0}, "restarts must be at least 1, got 0"),
         ({"rho": 1.5}, r"rho must lie in \[0, 1\], got 1.5"),
         ({"targets": torch.zeros(3, dtype=torch.int64)}, "targets must be 40 integers"),
         ({"seeds": torch.zeros(40)}, "seeds must be 40 integers"),

@@ -240,7 +240,7 @@ def test_random_wrong_targets_are_wrong_and_all_classes_occur():
     [
         (partial(every_target, WEAK, targets=torch.zeros(3, dtype=torch.long)), "this attack chooses its targets"),
         (partial(nearest_targets, WEAK, scout=WEAK, top=0), "top must be at least 1, got 0"),
-        (partial(every_target, WEAK, top=0), "the number of targets must be at least 1, got 0"),
+        (partial(every_target, WEAK, top=0), "top must be at least 1, got 0"),
         (partial(restarts, WEAK, times=0), "times must be at least 1, got 0"),
         (partial(toward_random_class, WEAK, targets=torch.zeros(3, dtype=torch.long)), "draws the targets"),
         (partial(where_close, WEAK, first=WEAK, within=1.5), r"within must lie in \[0, 1\], got 1.5"),

@@ -153,8 +153,8 @@ def test_the_true_label_decides_also_when_aimed_elsewhere():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"steps": 0}, "steps and restarts must be at least 1, got 0 and 1"),
-        ({"restarts": 0}, "steps and restarts must be at least 1"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"restarts": 0}, "restarts must be at least 1, got 0"),
         ({"restarts": 2, "random_start": False}, "2 restarts without a random start repeat one attack"),
         ({"step_size": -0.1}, "step_size must not be negative, got -0.1"),
     ],

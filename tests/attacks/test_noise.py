@@ -68,8 +68,8 @@ def test_the_first_that_fools_is_kept_and_else_the_largest_objective():
 @pytest.mark.parametrize(
     ("attack", "settings", "says"),
     [
-        (gaussian_noise, {"std": -0.1}, "std must not be negative and draws at least 1, got -0.1 and 1"),
-        (gaussian_noise, {"draws": 0}, "std must not be negative and draws at least 1, got 0.05 and 0"),
+        (gaussian_noise, {"std": -0.1}, "std must not be negative, got -0.1"),
+        (gaussian_noise, {"draws": 0}, "draws must be at least 1, got 0"),
         (uniform_noise, {"draws": 0}, "draws must be at least 1, got 0"),
         (random_search, {"queries": 0}, "queries must be at least 1, got 0"),
     ],

@@ -307,7 +307,7 @@ def test_logits_in_half_precision_are_taken(attack, norm):
         (fab, L0(3), {}, "unknown threat for fab 'L0': choose from Linf, L2, L1"),
         (deepfool, L1(3), {}, "unknown threat for deepfool 'L1': choose from Linf, L2"),
         (ddn, Linf(0.1), {}, "unknown threat for ddn 'Linf': choose from L2"),
-        (fab, L2(1), {"steps": 0}, "steps and restarts must be at least 1, got 0 and 1"),
+        (fab, L2(1), {"steps": 0}, "steps must be at least 1, got 0"),
         (fab, L2(1), {"eta": 0.9}, "fab needs alpha_max in .0, 1., eta >= 1, beta in .0, 1., got 0.1, 0.9 and 0.9"),
         (fab, L2(1), {"beta": 1.0}, "got 0.1, 1.05 and 1.0"),
         (fab, L2(1), {"alpha_max": float("nan")}, "got nan, 1.05 and 0.9"),

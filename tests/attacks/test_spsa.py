@@ -96,8 +96,8 @@ def test_the_points_of_one_forward_are_bounded(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"steps": 0}, "steps and samples must be at least 1, got 0 and 128"),
-        ({"samples": 0}, "steps and samples must be at least 1, got 100 and 0"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"samples": 0}, "samples must be at least 1, got 0"),
         ({"delta": 0}, "delta and learning_rate must be positive, got 0 and 0.01"),
         ({"learning_rate": -1.0}, "delta and learning_rate must be positive, got 0.01 and -1.0"),
     ],

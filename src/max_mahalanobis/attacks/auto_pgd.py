@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..draws import derive
-from ..errors import UserError
+from ..errors import UserError, at_least_one
 from ..threats import L1, L2, Linf, ThreatModel
 from ..types import Images, Mask, Model, Objective
 from .manners import check_call, is_fooled, look, slope, undisturbed
@@ -67,8 +67,7 @@ def apgd(
     check_call(model, x, y, targets, seeds)
     if not isinstance(threat, Linf | L2 | L1):
         raise UserError(f"apgd has no form for {threat}: choose Linf, L2 or L1")
-    if steps < 1 or restarts < 1:
-        raise UserError(f"steps and restarts must be at least 1, got {steps} and {restarts}")
+    at_least_one(steps=steps, restarts=restarts)
     if not 0 <= rho <= 1:
         raise UserError(f"rho must lie in [0, 1], got {rho}")
     objective = exact_cross_entropy if objective is cross_entropy else objective

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..draws import derive
-from ..errors import UserError
+from ..errors import UserError, at_least_one
 from ..threats import ThreatModel
 from ..types import Attack, Model
 from .manners import check_call, is_fooled, look, undisturbed
@@ -131,8 +131,7 @@ class ExpectationOver(nn.Module):
 
     def __init__(self, model: Model, samples: int):
         super().__init__()
-        if samples < 1:
-            raise UserError(f"samples must be at least 1, got {samples}")
+        at_least_one(samples=samples)
         self.model = model
         self.samples = samples
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..draws import derive
-from ..errors import UserError
+from ..errors import UserError, at_least_one
 from ..threats import ThreatModel
 from ..types import Model, Objective
 from .manners import check_call, is_fooled, look, slope, undisturbed
@@ -49,8 +49,7 @@ def pgd(
         Allowed images, shape and dtype of `x`; `x` itself is not touched.
     """
     check_call(model, x, y, targets, seeds)
-    if steps < 1 or restarts < 1:
-        raise UserError(f"steps and restarts must be at least 1, got {steps} and {restarts}")
+    at_least_one(steps=steps, restarts=restarts)
     if restarts > 1 and not random_start:
         raise UserError(f"{restarts} restarts without a random start repeat one attack: set random_start=True")
     if step_size is not None and not step_size >= 0:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..draws import uniform
-from ..errors import UserError, one_of
+from ..errors import UserError, at_least_one, one_of
 from ..threats import ThreatModel
 from ..types import Model, Objective
 from .gradient_free.best_of import best_of
@@ -58,8 +58,7 @@ def rotation_translation(
     one_of("padding", padding, PADDINGS)
     if not max_degrees >= 0 or not max_shift >= 0:
         raise UserError(f"max_degrees and max_shift must not be negative, got {max_degrees} and {max_shift}")
-    if min(angles, shifts, 1 if tries is None else tries) < 1:
-        raise UserError(f"angles, shifts and tries must be at least 1, got {angles}, {shifts} and {tries}")
+    at_least_one(angles=angles, shifts=shifts, tries=tries)
     grid = list(product(_steps(max_degrees, angles), _steps(max_shift, shifts), _steps(max_shift, shifts)))
 
     def from_grid(x: Tensor, seeds: Tensor, number: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..draws import derive, uniform
-from ..errors import UserError
+from ..errors import UserError, at_least_one
 from ..threats import ThreatModel
 from ..types import Attack, Model
 from .manners import check_call, explained, is_fooled, look, undisturbed
@@ -23,8 +23,7 @@ def restarts(
 ) -> Tensor:
     """`attack` up to `times` times, each with draws of its own, on the images that hold; costs up to `times` of it."""
     check_call(model, x, y, targets, seeds)
-    if times < 1:
-        raise UserError(f"times must be at least 1, got {times}")
+    at_least_one(times=times)
     aims = None if targets is None else targets[:, None].expand(-1, times)
     return _try_each(attack, model, x, y, aims, seeds, times)
 
@@ -78,8 +77,7 @@ def nearest_targets(
         UserError: `targets` are given: there is nothing left to choose.
     """
     others = _likeliest(model, x, y, targets, seeds, scouted)
-    if top < 1:
-        raise UserError(f"top must be at least 1, got {top}")
+    at_least_one(top=top)
     if not len(x):
         return x.clone()
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds
@@ -123,8 +121,7 @@ def _likeliest(
     check_call(model, x, y, targets, seeds)
     if targets is not None:
         raise UserError("this attack chooses its targets: call it without")
-    if top is not None and top < 1:
-        raise UserError(f"the number of targets must be at least 1, got {top}")
+    at_least_one(top=top)
     if not len(x):
         return y[:, None]
     with undisturbed(model):

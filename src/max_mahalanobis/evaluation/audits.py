@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..attacks import cross_entropy, pgd
-from ..errors import UserError
+from ..errors import UserError, at_least_one
 from ..results import SIGNS, AttackResult, worst_case
 from ..statistics import robustness
 from ..threats import ThreatModel
@@ -19,7 +19,7 @@ from .checks import Evidence
 from .endurance import Crashed, Mishaps, crash, evaluated, joined, over_the_same_images, sound_images, subset
 from .identity import describe
 from .probes import facts_about
-from .robustness import Data, as_split, as_suite, at_least_one
+from .robustness import Data, as_split, as_suite
 from .suites import UNLIMITED, Suite
 from .trials import planted, taken, trials_on, under_attack
 from .verdict import Thresholds, Verdict, is_plain_cross_entropy, judge

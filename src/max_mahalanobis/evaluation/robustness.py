@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..attacks import undisturbed
-from ..errors import ModelChanged, UserError
+from ..errors import ModelChanged, UserError, at_least_one
 from ..results import AttackResult
 from ..threats import ThreatModel, check_images
 from ..types import Attack, Model, Split, as_pixels
@@ -170,13 +170,6 @@ def as_split(split: Data) -> Split:
     if len(split.index.unique()) != len(split.images):
         raise UserError(f"index must name {len(split.images)} different images: some stand twice")
     return split
-
-
-def at_least_one(**counts: int) -> None:
-    """Refuse counts below 1, by name."""
-    for name, count in counts.items():
-        if count < 1:
-            raise UserError(f"{name} must be at least 1, got {count}")
 
 
 def _as_tensor(array: Tensor | np.ndarray) -> Tensor:

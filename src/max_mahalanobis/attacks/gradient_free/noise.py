@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from ...draws import normal
-from ...errors import UserError
+from ...errors import UserError, at_least_one
 from ...threats import L0, ThreatModel
 from ...types import Model, Objective
 from ..objectives import margin
@@ -33,8 +33,9 @@ def gaussian_noise(
     Raises:
         UserError: std is negative or draws below 1.
     """
-    if not std >= 0 or draws < 1:
-        raise UserError(f"std must not be negative and draws at least 1, got {std} and {draws}")
+    at_least_one(draws=draws)
+    if not std >= 0:
+        raise UserError(f"std must not be negative, got {std}")
 
     def noisy(x: Tensor, seeds: Tensor, number: int) -> Tensor:
         return threat.project(x + std * normal(seeds, x.shape[1:].numel()).to(x.dtype).view_as(x), x)
@@ -62,8 +63,7 @@ def uniform_noise(
     Raises:
         UserError: draws is below 1.
     """
-    if draws < 1:
-        raise UserError(f"draws must be at least 1, got {draws}")
+    at_least_one(draws=draws)
     settings = {"threat": threat, "targets": targets, "seeds": seeds, "objective": objective}
     return best_of(model, x, y, _inside(threat), draws, stop_when_fooled=stop_when_fooled, **settings)
 
@@ -91,8 +91,7 @@ def random_search(
     Raises:
         UserError: queries is below 1.
     """
-    if queries < 1:
-        raise UserError(f"queries must be at least 1, got {queries}")
+    at_least_one(queries=queries)
 
     def extreme(x: Tensor, seeds: Tensor, number: int) -> Tensor:
         direction = normal(seeds, x.shape[1:].numel()).to(x.dtype).view_as(x)

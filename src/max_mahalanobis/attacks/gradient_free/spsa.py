@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ...draws import derive
-from ...errors import UserError
+from ...errors import UserError, at_least_one
 from ...threats import ThreatModel
 from ...types import Model, Objective
 from ..manners import check_call, explained, is_fooled, look, undisturbed
@@ -52,8 +52,7 @@ def spsa(
         UserError: a setting is out of its range.
     """
     check_call(model, x, y, targets, seeds)
-    if steps < 1 or samples < 1:
-        raise UserError(f"steps and samples must be at least 1, got {steps} and {samples}")
+    at_least_one(steps=steps, samples=samples)
     if not delta > 0 or not learning_rate > 0:
         raise UserError(f"delta and learning_rate must be positive, got {delta} and {learning_rate}")
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds

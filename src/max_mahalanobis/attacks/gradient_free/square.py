@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...draws import derive, uniform
-from ...errors import UserError
+from ...errors import UserError, at_least_one
 from ...threats import L1, L2, Linf, ThreatModel
 from ...types import Attack, Mask, Model, Objective
 from ..manners import check_call, explained, is_fooled, look, undisturbed
@@ -64,8 +64,7 @@ def square(
         UserError: the threat is not Linf, L2 or L1, or a setting is out of its range.
     """
     check_call(model, x, y, targets, seeds)
-    if min(queries, restarts, ahead) < 1:
-        raise UserError(f"queries, restarts and ahead must be at least 1, got {queries}, {restarts} and {ahead}")
+    at_least_one(queries=queries, restarts=restarts, ahead=ahead)
     if not 0 < area <= 1:
         raise UserError(f"area must lie in (0, 1], got {area}: it is the share of the image the first squares cover")
     if type(threat) not in _FORMS:

@@ -9,7 +9,7 @@ search lives in the rows of `Standing`.
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...errors import UserError, at_least_one
 from ...types import Objective
 from ..manners import explained, is_fooled
 from ..standing import Standing
@@ -17,8 +17,7 @@ from ..standing import Standing
 
 def check_search(steps: int, search_steps: int, initial_constant: float | int, confidence: float | int) -> None:
     """Refuse settings with which no search is possible."""
-    if steps < 1 or search_steps < 1:
-        raise UserError(f"steps and search_steps must be at least 1, got {steps} and {search_steps}")
+    at_least_one(steps=steps, search_steps=search_steps)
     if not 0 < initial_constant < float("inf"):
         raise UserError(f"initial_constant must be positive and finite, got {initial_constant}")
     if not 0 <= confidence < float("inf"):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...draws import normal
-from ...errors import UserError, one_of
+from ...errors import UserError, at_least_one, one_of
 from ...threats import ThreatModel
 from ...types import Model, Objective
 from ..manners import check_call, is_fooled, slope, undisturbed
@@ -53,10 +53,9 @@ def ddn(
     """
     check_call(model, x, y, targets, seeds)
     one_of("threat for ddn", threat.name, ("L2",))
-    if steps < 1 or not (0 < gamma < 1 and init_norm > 0):
-        raise UserError(
-            f"ddn needs steps >= 1, gamma in (0, 1), init_norm above 0, got {steps}, {gamma} and {init_norm}"
-        )
+    at_least_one(steps=steps)
+    if not (0 < gamma < 1 and init_norm > 0):
+        raise UserError(f"ddn needs gamma in (0, 1) and init_norm above 0, got {gamma} and {init_norm}")
     if levels is not None and levels < 2:
         raise UserError(f"levels must be at least 2, got {levels}")
     seeds = torch.arange(len(x), device=x.device) if seeds is None else seeds

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ...errors import UserError, one_of
+from ...errors import UserError, at_least_one, one_of
 from ...threats import ThreatModel
 from ...types import Model
 from ..manners import check_call, is_fooled, look, undisturbed
@@ -48,10 +48,9 @@ def deepfool(
     """
     check_call(model, x, y, targets, seeds)
     one_of("threat for deepfool", threat.name, _THREATS)
-    if steps < 1 or candidates < 2 or not overshoot >= 0:
-        raise UserError(
-            f"deepfool needs steps >= 1, candidates >= 2, overshoot >= 0, got {steps}, {candidates} and {overshoot}"
-        )
+    at_least_one(steps=steps, candidates=candidates)
+    if candidates < 2 or not overshoot >= 0:
+        raise UserError(f"deepfool needs candidates >= 2 and overshoot >= 0, got {candidates} and {overshoot}")
     x, y = x.detach(), y.long()
     with undisturbed(model):
         logits = look(model, x)

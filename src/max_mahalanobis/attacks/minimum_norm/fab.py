@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ...draws import derive, normal, uniform
-from ...errors import UserError, one_of
+from ...errors import UserError, at_least_one, one_of
 from ...threats import Linf, ThreatModel
 from ...types import Model
 from ..manners import check_call, is_fooled, look, undisturbed
@@ -132,7 +132,6 @@ def _per_image(values: Tensor, x: Tensor) -> Tensor:
 
 def _check_settings(threat: ThreatModel, steps: int, restarts: int, alpha_max: float, eta: float, beta: float) -> None:
     one_of("threat for fab", threat.name, PROJECTIONS)
-    if steps < 1 or restarts < 1:
-        raise UserError(f"steps and restarts must be at least 1, got {steps} and {restarts}")
+    at_least_one(steps=steps, restarts=restarts)
     if not (0 <= alpha_max <= 1 and eta >= 1 and 0 < beta < 1):
         raise UserError(f"fab needs alpha_max in [0, 1], eta >= 1, beta in (0, 1), got {alpha_max}, {eta} and {beta}")

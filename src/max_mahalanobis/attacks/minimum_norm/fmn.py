@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...errors import UserError, one_of
+from ...errors import UserError, at_least_one, one_of
 from ...threats import L2, ThreatModel
 from ...types import Model
 from ..manners import check_call, is_fooled, slope, undisturbed
@@ -56,10 +56,9 @@ def fmn(
     """
     check_call(model, x, y, targets, seeds)
     one_of("threat for fmn", threat.name, _BALLS)
-    if steps < 1 or not (0 < gamma < 1 and step_size > 0):
-        raise UserError(
-            f"fmn needs steps >= 1, gamma in (0, 1), step_size above 0, got {steps}, {gamma} and {step_size}"
-        )
+    at_least_one(steps=steps)
+    if not (0 < gamma < 1 and step_size > 0):
+        raise UserError(f"fmn needs gamma in (0, 1) and step_size above 0, got {gamma} and {step_size}")
     x, y = x.detach(), y.long()
     project, grain = _BALLS[threat.name], 1.0 if threat.name == "L0" else 0.0  # L0 radii change by at least 1
     limit, tiny = threat.eps + _ROUNDING, torch.finfo(x.dtype).tiny
