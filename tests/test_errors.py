@@ -17,4 +17,4 @@ def test_a_count_is_at_least_one(count):
 
 
 def test_counts_of_numpy_and_counts_that_are_not_given_pass():
-    at_least_one(steps=np.int32(3), tries=None)
+    assert at_least_one(steps=np.int32(3), tries=None) is None

@@ -52,10 +52,10 @@ def cw_l2(
     if not learning_rate > 0:
         raise UserError(f"learning_rate must be positive, got {learning_rate}")
     x, y = x.detach(), y.long()
-    start = torch.logit(0.5 + _INSIDE * (x - 0.5))
-    rows = {"start": start, "twice_w": start.clone(), "first": torch.zeros_like(x), "second": torch.zeros_like(x)}
+    start = torch.logit(0.5 + _INSIDE * (x - 0.5)) / 2
+    rows = {"start": start, "w": start, "first": torch.zeros_like(x), "second": torch.zeros_like(x)}
     rows |= {"nearest": x.new_full((len(x),), threat.eps), **search_rows(x, initial_constant)}
-    at, weights = Standing(x, y=y, targets=targets, **rows), _adam_weights(x, steps)
+    at = Standing(x, y=y, targets=targets, **rows)
     with undisturbed(model):
         logits = look(model, x)
         check_signs(objective, logits, y, targets)
@@ -63,42 +63,31 @@ def cw_l2(
         for _ in range(search_steps * steps):
             if not len(at):
                 break
-            x_adv = torch.sigmoid(at.twice_w)  # (tanh w + 1) / 2
+            x_adv = torch.sigmoid(2 * at.w)  # (tanh w + 1) / 2
             logits, shortfall, slope_of_shortfall = slope(
                 model, x_adv, lambda logits: (confidence - objective(logits, at.y, at.targets)).clamp_min(0)
             )
             delta = x_adv - at.x
-            squared = delta.flatten(1).square().sum(dim=1)
-            distance = squared.sqrt()
+            distance = threat.size(delta)
             success = is_success(logits, at.y, shortfall, confidence)
             nearer = success & (distance <= at.nearest)
             at.improve(nearer, x_adv)
             at.nearest = torch.where(nearer, distance, at.nearest)
-            half = torch.addcmul(delta, slope_of_shortfall, _wide(at.constant / 2))
-            _adam(at, torch.ops.aten.sigmoid_backward(half, x_adv), weights, learning_rate)
-            loss = squared + at.constant * shortfall
+            gradient = (2 * delta + _wide(at.constant) * slope_of_shortfall) * (2 * x_adv * (1 - x_adv))
+            at.w = at.w - learning_rate * _adam(at, gradient)
+            loss = distance.square() + at.constant * shortfall
             over = advance(at, success, loss, steps=steps, abort_early=abort_early)
-            at.reset(over, twice_w=at.start, first=0.0, second=0.0)
+            at.reset(over, w=at.start, first=0.0, second=0.0)
             at.settle((at.searched == search_steps) | (nearer & stop_when_fooled))
     return at.result()
 
 
-def _adam_weights(x: Tensor, steps: int) -> Tensor:
-    """What turns the moments after each step into a direction, shape (2, steps): see `_adam`."""
-    first, second = (1 - decay ** torch.arange(1, steps + 1, dtype=torch.float64) for decay in (0.9, 0.999))
-    return torch.stack([1e-8 / 4 * first, first / second.sqrt()]).to(x)
-
-
-def _adam(at: Standing, quarter: Tensor, weights: Tensor, learning_rate: float | int) -> None:
-    """A step of Kingma and Ba's algorithm 1 (2015, arXiv:1412.6980) on w, from a quarter of the gradient in it.
-
-    Moments and step count are rows. With a quarter of the 1e-8 that keeps from 0 / 0 the step is that of the whole.
-    """
-    at.first.lerp_(quarter, 0.1)
-    at.second.mul_(0.999).addcmul_(quarter, quarter, value=0.001)
-    tiny, scale = weights[:, at.taken.long()]
-    length = torch.addcmul(_wide(tiny), at.second.sqrt(), _wide(scale))
-    at.twice_w.addcdiv_(at.first, length, value=-2 * learning_rate)
+def _adam(at: Standing, gradient: Tensor) -> Tensor:
+    """Direction of Kingma and Ba's algorithm 1 (2015, arXiv:1412.6980); its moments and step count are rows."""
+    at.first = torch.lerp(at.first, gradient, 0.1)
+    at.second = torch.lerp(at.second, gradient.square(), 0.001)
+    first_weight, second_weight = 1 - 0.9 ** (at.taken + 1), 1 - 0.999 ** (at.taken + 1)
+    return (at.first / _wide(first_weight)) / ((at.second / _wide(second_weight)).sqrt_().add_(1e-8))
 
 
 def _wide(rows: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def ead(
                 model, at.x_adv, lambda logits: (confidence - objective(logits, at.y, at.targets)).clamp_min(0)
             )
             delta = at.x_adv - at.x
-            length = delta.flatten(1).abs().sum(dim=1)
+            length = threat.size(delta)
             elastic_net = beta * length + delta.flatten(1).square().sum(dim=1)
             success = is_success(logits, at.y, shortfall, confidence)
             measure = elastic_net if decision_rule == "elastic_net" else length
@@ -91,11 +91,11 @@ def ead(
             at.improve(better, at.x_adv)
             at.smallest = torch.where(better, measure, at.smallest)
             step_size = learning_rate * (1 - at.taken / steps).sqrt()
-            delta.mul_(_wide(1 - 2 * step_size)).addcmul_(slope_of_shortfall, _wide(-step_size * at.constant))
-            shorter = _shortened(delta, beta if shrinkage == "published" else _wide(step_size * beta))
-            shrunk = shorter.add_(at.x).clamp_(0, 1)
-            momentum = at.taken / (at.taken + 3) * (((shortfall > 0) | (decision_rule == "l1")) & fista)
-            at.x_adv, at.shrunk = torch.lerp(at.shrunk, shrunk, _wide(1 + momentum)).clamp_(0, 1), shrunk
+            delta = delta - _wide(step_size) * (2 * delta + _wide(at.constant) * slope_of_shortfall)
+            shrunk = (at.x + _shrunk(delta, beta if shrinkage == "published" else _wide(step_size * beta))).clamp_(0, 1)
+            extrapolated = ((shortfall > 0) | (decision_rule == "l1")) & fista
+            momentum = at.taken / (at.taken + 3) * extrapolated
+            at.x_adv, at.shrunk = (shrunk + _wide(momentum) * (shrunk - at.shrunk)).clamp_(0, 1), shrunk
             loss = elastic_net + at.constant * shortfall
             over = advance(at, success, loss, steps=steps, abort_early=abort_early)
             at.reset(over, x_adv=at.x, shrunk=at.x)
@@ -103,9 +103,9 @@ def ead(
     return at.result()
 
 
-def _shortened(delta: Tensor, by: Tensor | float | int) -> Tensor:
+def _shrunk(delta: Tensor, by: Tensor | float | int) -> Tensor:
     """Every change shortened by this much, or to nothing (equation 5)."""
-    return delta - delta.clamp(-by, by)
+    return delta.sign() * (delta.abs() - by).clamp_min_(0)
 
 
 def _wide(rows: Tensor) -> Tensor:
