@@ -196,9 +196,8 @@ def targeted_wins(evidence: Evidence) -> Finding | None:
     fallen, which, total = 0, "", 0
     for row in evidence.rows:
         so_far, total = before.setdefault(row.suite, [False] * row.num_images), row.num_images
-        is_mixed = "where_close" in row.settings.get(
-            "composed", ()
-        )  # its first attack and its long one aim differently
+        composed = row.settings.get("composed", ())
+        is_mixed = "where_close" in composed  # its first attack and its long one aim differently
         if is_mixed or "targeted" not in row.settings:
             before[row.suite] = [old or new for old, new in zip(so_far, broke(row), strict=True)]
             unaimed |= set() if is_mixed else {row.suite}
